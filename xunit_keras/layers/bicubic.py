@@ -1,0 +1,117 @@
+"""Bicubic up-sampling as MATLAB does it, as a layer that every exporter takes."""
+
+import keras
+import numpy as np
+from keras import ops
+
+SCALES = (2, 3, 4)
+REACH = 2  # pixels to each side that a bicubic sample looks at
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -0.5, MATLAB's `bicubic`.
+
+    Reference: R. Keys, Cubic convolution interpolation for digital image
+    processing, IEEE Trans. ASSP 29(6), 1981.
+    """
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1.0
+    far = -0.5 * x**3 + 2.5 * x**2 - 4.0 * x + 2.0
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def phase_kernels(scale: int) -> np.ndarray:
+    """The taps of each of the `scale` output phases: `(2 * REACH + 1, scale)`.
+
+    Output sample `scale * n + p` lies at input coordinate
+    `n + (p + 0.5) / scale - 0.5`, and sees inputs `n - REACH ... n + REACH`.
+    """
+    offset = (np.arange(scale) + 0.5) / scale - 0.5
+    taps = np.arange(-REACH, REACH + 1)
+    return cubic(taps[:, None] - offset[None, :])
+
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class BicubicUpsampling(keras.layers.Layer):
+    """Enlarges images by an integer factor, equal to MATLAB's `imresize`.
+
+    A fixed convolution gives all `scale^2` output phases at once, and
+    `depth_to_space` lays them out. Borders are mirrored (the edge pixel is
+    repeated), as MATLAB's are, down to images of one pixel. The layer has no
+    weights.
+
+    Args:
+        scale: 2, 3 or 4.
+        data_format: `"channels_last"` or `"channels_first"`; None is the one in
+            the Keras configuration.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`, any value range, or
+        `(batch, channels, height, width)` for `data_format="channels_first"`.
+    Output shape: height and width times `scale`. Values are neither clipped nor
+        rounded.
+
+    Raises:
+        ValueError: `scale` is not 2, 3 or 4.
+    """
+
+    def __init__(self, scale, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        if scale not in SCALES:
+            raise ValueError(
+                f"`scale` must be one of {SCALES}. Received: scale={scale!r}"
+            )
+        self.scale = int(scale)
+        self.data_format = data_format or keras.config.image_data_format()
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        # (5, 5, C, scale^2 C): output channel (dy * scale + dx) * C + c is phase
+        # (dy, dx) of input channel c, the order depth_to_space expects.
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        taps = phase_kernels(self.scale)
+        phases = np.einsum("iy,jx,cd->ijcyxd", taps, taps, np.eye(channels))
+        side = 2 * REACH + 1
+        self._kernel = phases.reshape(side, side, channels, -1).astype("float32")
+
+    def call(self, inputs):
+        axes = (1, 2) if self.data_format == "channels_last" else (2, 3)
+        for axis in axes:
+            inputs = _mirror(inputs, axis)
+        outputs = ops.conv(
+            inputs,
+            ops.cast(self._kernel, inputs.dtype),
+            padding="valid",
+            data_format=self.data_format,
+        )
+        return ops.depth_to_space(outputs, self.scale, data_format=self.data_format)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        for axis in (1, 2) if self.data_format == "channels_last" else (2, 3):
+            shape[axis] = None if shape[axis] is None else shape[axis] * self.scale
+        return tuple(shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "data_format": self.data_format,
+        }
+
+
+def _mirror(x, axis):
+    """Pads `axis` by `REACH` mirrored samples on each side, for any length >= 1.
+
+    A symmetric pad of 2 is refused for a length of 1. Two pads of one sample,
+    the second taken from the result of the first, are the same where both work,
+    and repeat a single sample as MATLAB does.
+    """
+
+    def part(start, stop):
+        index = [slice(None)] * 4
+        index[axis] = slice(start, stop)
+        return x[tuple(index)]
+
+    x = ops.concatenate([part(0, 1), x, part(-1, None)], axis=axis)
+    return ops.concatenate([part(2, 3), x, part(-3, -2)], axis=axis)

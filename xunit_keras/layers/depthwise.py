@@ -1,0 +1,194 @@
+"""Depthwise convolution with a large kernel: one set of weights, three exact ways.
+
+No single way to evaluate a 9x9 depthwise convolution is fast everywhere.
+TensorFlow, PyTorch, OpenVINO and ONNX Runtime have a good native kernel. XLA's
+grouped convolution is 25 times slower than a sum of 81 shifted products, which
+it fuses into one loop. LiteRT's fast path ends at 25 taps, so there the kernel
+is cut into blocks of at most 5x5.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+EVALUATIONS = ("auto", "native", "shifts", "blocks")
+LARGEST_BLOCK = 5
+
+
+class Taps(NamedTuple):
+    """Some consecutive taps `start:stop` of a kernel along one axis.
+
+    `shared` says that the first tap also belongs to the block before, which
+    holds its weight; it counts as zero here.
+    """
+
+    start: int
+    stop: int
+    shared: bool
+
+
+def split_taps(size: int) -> list[Taps]:
+    """Cuts `size` taps into blocks of at most `LARGEST_BLOCK`.
+
+    Two blocks that share the centre tap each reach to one side only: their
+    input is padded on that side and nothing is cropped, which is what LiteRT
+    fuses. More than two blocks cannot all touch the centre.
+    """
+    if size <= LARGEST_BLOCK:
+        return [Taps(0, size, False)]
+    if size <= 2 * LARGEST_BLOCK - 1 and size % 2:
+        centre = size // 2
+        return [Taps(0, centre + 1, False), Taps(centre, size, True)]
+    groups = np.array_split(np.arange(size), -(-size // LARGEST_BLOCK))
+    return [Taps(int(g[0]), int(g[-1]) + 1, False) for g in groups]
+
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Depthwise 2D convolution that stays fast with kernels above 5x5.
+
+    The weights and the result are those of `keras.layers.DepthwiseConv2D`; the
+    weights of one load into the other. The evaluation is chosen by backend.
+
+    Args:
+        kernel_size: An integer or a pair of integers.
+        evaluation: `"native"`: the backend's depthwise convolution;
+            `"shifts"`: a sum of shifted products, for XLA;
+            `"blocks"`: a sum of depthwise convolutions of at most 5x5 taps, for
+            LiteRT; `"auto"`: `"shifts"` on JAX where it applies, `"native"`
+            otherwise. `"shifts"` and `"blocks"` need strides, dilation rate and
+            depth multiplier of 1.
+        **kwargs: The other arguments of `keras.layers.DepthwiseConv2D`.
+
+    Input shape: `(batch, height, width, channels)`, or `(batch, channels,
+        height, width)` for `data_format="channels_first"`.
+    Output shape: the same height and width for `padding="same"`.
+
+    Raises:
+        ValueError: `evaluation` is unknown, or cannot be used with the strides,
+            dilation rate or depth multiplier.
+
+    Example:
+
+    >>> layer = LargeKernelDepthwiseConv2D(9, padding="same", use_bias=False)
+    >>> layer(np.zeros((1, 32, 32, 64), "float32")).shape
+    (1, 32, 32, 64)
+    """
+
+    def __init__(self, kernel_size, evaluation="auto", **kwargs):
+        super().__init__(kernel_size, **kwargs)
+        if evaluation not in EVALUATIONS:
+            raise ValueError(
+                f"`evaluation` must be one of {EVALUATIONS}. "
+                f"Received: evaluation={evaluation!r}"
+            )
+        self.evaluation = evaluation
+        plain = (
+            self.strides == (1, 1)
+            and self.dilation_rate == (1, 1)
+            and self.depth_multiplier == 1
+        )
+        if evaluation in ("shifts", "blocks") and not plain:
+            raise ValueError(
+                f"evaluation={evaluation!r} needs strides, dilation_rate and "
+                f"depth_multiplier of 1. Received: strides={self.strides}, "
+                f"dilation_rate={self.dilation_rate}, "
+                f"depth_multiplier={self.depth_multiplier}"
+            )
+        if evaluation == "auto":
+            on_jax = keras.config.backend() == "jax"
+            self._chosen = "shifts" if on_jax and plain else "native"
+        else:
+            self._chosen = evaluation
+        if keras.config.backend() == "tensorflow":
+            # Keras compiles with XLA by default, even on a CPU, where XLA's
+            # grouped convolution is the slowest way of all.
+            self.supports_jit = self._chosen == "shifts"
+
+    def call(self, inputs):
+        if self._chosen == "native":
+            return super().call(inputs)
+        evaluate = self._shifts if self._chosen == "shifts" else self._blocks
+        outputs = evaluate(inputs, ops.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            outputs = outputs + ops.reshape(self.bias, self._per_channel)
+        if self.activation is not None:
+            outputs = self.activation(outputs)
+        return outputs
+
+    @property
+    def _per_channel(self):
+        """Shape that lines a vector of channels up with the input."""
+        last = self.data_format == "channels_last"
+        return (1, 1, 1, -1) if last else (1, -1, 1, 1)
+
+    def _pad(self, inputs, rows, columns):
+        spatial = ((0, 0), rows, columns, (0, 0))
+        if self.data_format == "channels_first":
+            spatial = ((0, 0), (0, 0), rows, columns)
+        if any(amount for side in spatial for amount in side):
+            inputs = ops.pad(inputs, spatial)
+        return inputs
+
+    def _crop(self, inputs, rows, columns):
+        """Drops `(first, last)` rows and columns, without knowing the size."""
+        rows, columns = (slice(a, -b if b else None) for a, b in (rows, columns))
+        if self.data_format == "channels_first":
+            return inputs[:, :, rows, columns]
+        return inputs[:, rows, columns, :]
+
+    def _margins(self, axis):
+        """Zeros before and after, as TensorFlow's `"same"` lays them."""
+        if self.padding == "valid":
+            return 0, 0
+        size = self.kernel_size[axis]
+        return (size - 1) // 2, size // 2
+
+    def _shifts(self, inputs, kernel):
+        height, width = self.kernel_size
+        padded = self._pad(inputs, self._margins(0), self._margins(1))
+        total = None
+        for i in range(height):
+            for j in range(width):
+                window = self._crop(padded, (i, height - 1 - i), (j, width - 1 - j))
+                weights = ops.reshape(kernel[i, j, :, 0], self._per_channel)
+                product = window * weights
+                total = product if total is None else total + product
+        return total
+
+    def _blocks(self, inputs, kernel):
+        total = None
+        for rows in split_taps(self.kernel_size[0]):
+            for columns in split_taps(self.kernel_size[1]):
+                # A tap that two blocks share is zeroed in the second.
+                keep = np.ones((*self.kernel_size, 1, 1), dtype="float32")
+                keep[rows.start, :] *= not rows.shared
+                keep[:, columns.start] *= not columns.shared
+                block = kernel
+                if not keep.all():
+                    block = kernel * ops.cast(keep, kernel.dtype)
+                block = block[rows.start : rows.stop, columns.start : columns.stop]
+                term = self._block(inputs, block, rows, columns)
+                total = term if total is None else total + term
+        return total
+
+    def _block(self, inputs, block, rows, columns):
+        """One block: pad so that nothing is lost, convolve, crop to size."""
+        pads, crops = [], []
+        for axis, taps in ((0, rows), (1, columns)):
+            before, after = self._margins(axis)
+            # Zeros that the block's taps need; where negative, the block does
+            # not reach the border and the rows beyond belong to other blocks.
+            first = before - taps.start
+            last = taps.stop - 1 - (self.kernel_size[axis] - 1 - after)
+            pads.append((max(first, 0), max(last, 0)))
+            crops.append((max(-first, 0), max(-last, 0)))
+        outputs = ops.depthwise_conv(
+            self._pad(inputs, *pads), block, data_format=self.data_format
+        )
+        return self._crop(outputs, *crops)
+
+    def get_config(self):
+        return {**super().get_config(), "evaluation": self.evaluation}

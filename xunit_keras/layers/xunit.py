@@ -1,0 +1,173 @@
+"""XUnit, the learnable spatial activation."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from xunit_keras.layers.depthwise import LargeKernelDepthwiseConv2D
+from xunit_keras.layers.normalization import BatchNormalization
+
+GATES = ("gaussian", "sigmoid")
+
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class CentreImpulse(keras.initializers.Initializer):
+    """Depthwise kernels that start as an impulse at the centre, plus noise.
+
+    The first weight map then depends on the pixel itself, as that of a
+    pointwise activation does, and the neighbourhood is learned from there.
+
+    Args:
+        stddev: Standard deviation of the normal noise on every tap.
+        seed: Integer, or None for a random one.
+    """
+
+    def __init__(self, stddev: float = 0.03, seed: int | None = None):
+        self.stddev = stddev
+        self.seed = seed
+        self._noise = keras.initializers.RandomNormal(stddev=stddev, seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        impulse = np.zeros(shape, dtype="float32")
+        impulse[shape[0] // 2, shape[1] // 2] = 1.0
+        return self._noise(shape, dtype=dtype) + ops.cast(impulse, dtype or "float32")
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class XUnit(keras.layers.Layer):
+    """Spatial activation: every pixel is weighted by what lies around it.
+
+    `XUnit(x) = x * exp(-d^2)`, `d = BN(DepthwiseConv(ReLU(BN(x))))`. Where a
+    ReLU multiplies a pixel by 0 or 1 according to the pixel alone, `XUnit`
+    multiplies it by a weight in (0, 1] computed from its neighbourhood, at the
+    cost of `(kernel_size^2 + 4) * channels` parameters.
+
+    Args:
+        kernel_size: Odd integer, side of the square depthwise kernel.
+        gate: `"gaussian"`, `exp(-d^2)`, or `"sigmoid"`, `1 / (1 + exp(-d))`.
+        depthwise_initializer: Initializer of the depthwise kernel. The default,
+            `CentreImpulse(0.03)`, learns faster than the paper's
+            `"glorot_uniform"`.
+        gate_initializer: Initializer of the scale of the normalization before
+            the gate. The default, 0.5, opens the gate at the start; the paper
+            has `"ones"`.
+        momentum: Momentum of the moving averages of both normalizations.
+        epsilon: Epsilon of both normalizations.
+        evaluation: How the depthwise convolution is evaluated, see
+            `LargeKernelDepthwiseConv2D`.
+        data_format: `"channels_last"` or `"channels_first"`; None is the one in
+            the Keras configuration.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`, or `(batch, channels,
+        height, width)` for `data_format="channels_first"`.
+    Output shape: the input's.
+
+    Raises:
+        ValueError: `kernel_size` is not an odd positive integer, or `gate` is
+            unknown.
+
+    Example:
+
+    >>> x = keras.layers.Conv2D(64, 3, padding="same")(x)
+    >>> x = XUnit()(x)
+
+    Reference:
+        [Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
+        Function for Efficient Image Restoration, CVPR 2018](
+        https://arxiv.org/abs/1711.06445), equations 3 to 5.
+    """
+
+    def __init__(
+        self,
+        kernel_size=9,
+        gate="gaussian",
+        depthwise_initializer=None,
+        gate_initializer=None,
+        momentum=0.9,
+        epsilon=1e-5,
+        evaluation="auto",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                "`kernel_size` must be an odd positive integer. "
+                f"Received: kernel_size={kernel_size!r}"
+            )
+        if gate not in GATES:
+            raise ValueError(f"`gate` must be one of {GATES}. Received: gate={gate!r}")
+        self.kernel_size = kernel_size
+        self.gate = gate
+        self.depthwise_initializer = keras.initializers.get(
+            CentreImpulse() if depthwise_initializer is None else depthwise_initializer
+        )
+        self.gate_initializer = keras.initializers.get(
+            keras.initializers.Constant(0.5)
+            if gate_initializer is None
+            else gate_initializer
+        )
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.evaluation = evaluation
+        self.data_format = data_format or keras.config.image_data_format()
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+        channel_axis = -1 if self.data_format == "channels_last" else 1
+        norm = {"axis": channel_axis, "momentum": momentum, "epsilon": epsilon}
+        self.input_norm = BatchNormalization(
+            **norm, dtype=self.dtype_policy, name="input_norm"
+        )
+        self.depthwise = LargeKernelDepthwiseConv2D(
+            kernel_size,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=self.depthwise_initializer,
+            evaluation=evaluation,
+            data_format=self.data_format,
+            dtype=self.dtype_policy,
+            name="depthwise",
+        )
+        self.gate_norm = BatchNormalization(
+            **norm,
+            gamma_initializer=self.gate_initializer,
+            dtype=self.dtype_policy,
+            name="gate_norm",
+        )
+
+    def build(self, input_shape):
+        self.input_norm.build(input_shape)
+        self.depthwise.build(input_shape)
+        self.gate_norm.build(input_shape)
+
+    def call(self, inputs, training=None):
+        return inputs * self.weight_map(inputs, training=training)
+
+    def weight_map(self, inputs, training=None):
+        """The weight in (0, 1] of every pixel and channel, shaped like `inputs`."""
+        d = ops.relu(self.input_norm(inputs, training=training))
+        d = self.gate_norm(self.depthwise(d), training=training)
+        if self.gate == "sigmoid":
+            return ops.sigmoid(d)
+        return ops.exp(-ops.square(d))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        serialize = keras.initializers.serialize
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "gate": self.gate,
+            "depthwise_initializer": serialize(self.depthwise_initializer),
+            "gate_initializer": serialize(self.gate_initializer),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "evaluation": self.evaluation,
+            "data_format": self.data_format,
+        }

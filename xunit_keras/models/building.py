@@ -1,0 +1,56 @@
+"""What all builders share: arguments checked, input, convolution, finished model."""
+
+import keras
+
+from xunit_keras.zoo import load_weights
+
+
+def require_positive(**values) -> None:
+    """Raises a `ValueError` unless every value is an integer of at least 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"`{name}` must be a positive integer. Received: {name}={value!r}"
+            )
+
+
+def channel_axis() -> int:
+    """The axis of the channels in the configured data format."""
+    return -1 if keras.config.image_data_format() == "channels_last" else 1
+
+
+def image_input(channels: int):
+    """Input for images of any height and width."""
+    shape = [None, None, None]
+    shape[channel_axis() - 1 if channel_axis() == 1 else 2] = channels
+    return keras.Input(tuple(shape), name="image")
+
+
+def image_dtype():
+    """Dtype of the image itself.
+
+    Under a mixed precision policy, 8 bits of mantissa would cost the image that
+    passes around the network more than the network gives, so what touches the
+    image stays in the dtype of the variables.
+    """
+    return keras.config.dtype_policy().variable_dtype
+
+
+def conv(filters: int, kernel_size: int, name: str, **kwargs):
+    """A "same" convolution with bias, He initialised."""
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        kernel_initializer="he_normal",
+        name=name,
+        **kwargs,
+    )
+
+
+def finish(inputs, outputs, name: str, weights) -> keras.Model:
+    """The model, with the weights of a released model or a file if asked for."""
+    model = keras.Model(inputs, outputs, name=name)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
