@@ -150,7 +150,7 @@ class XUnit(keras.layers.Layer):
     def weight_map(self, inputs, training=None):
         """The weight in (0, 1] of every pixel and channel, shaped like `inputs`."""
         d = ops.relu(self.input_norm(inputs, training=training))
-        d = self.gate_norm(self.depthwise(d), training=training)
+        d = self.gate_norm(self.depthwise(d, training=training), training=training)
         if self.gate == "sigmoid":
             return ops.sigmoid(d)
         return ops.exp(-ops.square(d))

@@ -36,13 +36,20 @@ def image_dtype():
     return keras.config.dtype_policy().variable_dtype
 
 
-def conv(filters: int, kernel_size: int, name: str, **kwargs):
-    """A "same" convolution with bias, He initialised."""
+def conv(filters: int, kernel_size: int, name: str, small: bool = False, **kwargs):
+    """A "same" convolution with bias, He initialised.
+
+    `small` starts it at a hundredth: the last convolution of a network that
+    predicts a difference, so that training starts from the image as it came.
+    """
+    scale = 2.0e-4 if small else 2.0
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         padding="same",
-        kernel_initializer="he_normal",
+        kernel_initializer=keras.initializers.VarianceScaling(
+            scale, mode="fan_in", distribution="truncated_normal"
+        ),
         name=name,
         **kwargs,
     )

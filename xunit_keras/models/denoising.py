@@ -171,7 +171,7 @@ def _norm(name):
 
 
 def _subtract_noise(inputs, features, depth, weights, name):
-    noise = conv(inputs.shape[channel_axis()], 3, f"conv_{depth}")(features)
+    noise = conv(inputs.shape[channel_axis()], 3, f"conv_{depth}", small=True)(features)
     outputs = keras.layers.Subtract(name="restored", dtype=image_dtype())(
         [inputs, noise]
     )

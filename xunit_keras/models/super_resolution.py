@@ -102,7 +102,7 @@ def _three_convs(activation, first, second, scale, residual, weights, name):
     x = activation(1)(x)
     x = conv(*second, "conv_2")(x)
     x = activation(2)(x)
-    outputs = conv(1, 5, "conv_3", dtype=image_dtype())(x)
+    outputs = conv(1, 5, "conv_3", small=residual, dtype=image_dtype())(x)
     if residual:
         outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
             [enlarged, outputs]

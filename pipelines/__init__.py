@@ -1,0 +1,1 @@
+"""Training and scoring: `tf.data` pipelines and the programs around them."""

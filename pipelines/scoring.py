@@ -1,0 +1,130 @@
+"""The protocols of the literature: degrade a test set, score what comes out.
+
+Every score carries its protocol, and the degraded input's own score beside it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines import datasets, degradations
+from pipelines.patches import Task, with_channels
+from xunit_keras import images
+from xunit_keras.colour import luminance
+from xunit_keras.metrics import psnr, ssim
+from xunit_keras.resize import imresize
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a score is made.
+
+    Attributes:
+        task: `"denoise"`, `"derain"` or `"sr"`.
+        channels: 1 scores grey images, 3 RGB. Super resolution scores Y.
+        sigma: Noise level in 0..255.
+        scale: Factor of the super resolution, 1 for the other tasks.
+        seed: Of the noise; each image has its own, from this and its number.
+    """
+
+    task: Task
+    channels: int = 1
+    sigma: float = 25.0
+    scale: int = 1
+    seed: int = 0
+
+    def __str__(self) -> str:
+        if self.task == "denoise":
+            colour = "RGB" if self.channels == 3 else "grey"
+            return (
+                f"{colour}, Gaussian noise sigma {self.sigma:g}/255 added in float, "
+                f"not clipped, seed {self.seed}; output clipped; mean of the images' "
+                "PSNR"
+            )
+        if self.task == "sr":
+            return (
+                f"x{self.scale}, MATLAB bicubic on uint8 RGB, rounded; BT.601 Y; "
+                f"shave {self.scale}; mean of the images' PSNR"
+            )
+        return "rainy/clean pairs; RGB and BT.601 Y; mean of the images' PSNR"
+
+
+class Example(NamedTuple):
+    """A test image.
+
+    Attributes:
+        name: Name of the file.
+        degraded: What the model restores, `(height, width, channels)` float32.
+        baseline: The degraded image in the size of `clean`, to be scored beside.
+        clean: The ground truth, float32 in [0, 1].
+    """
+
+    name: str
+    degraded: np.ndarray
+    baseline: np.ndarray
+    clean: np.ndarray
+
+
+def examples(
+    name: str, protocol: Protocol, root: Path | None = None
+) -> Iterator[Example]:
+    """Degrades the images of a data set as the protocol says, one by one."""
+    if protocol.task == "derain":
+        yield from _rainy_examples(name, root)
+        return
+    for number, photograph in enumerate(datasets.photographs(name, root)):
+        if protocol.task == "sr":
+            clean = with_channels(photograph.pixels, 3)
+            clean = degradations.crop_to_multiple(clean, protocol.scale)
+            degraded = degradations.downsample(clean, protocol.scale)
+            degraded, clean = (
+                luminance(images.to_float(image)) for image in (degraded, clean)
+            )
+            baseline = imresize(degraded, protocol.scale)
+        else:
+            clean = with_channels(photograph.pixels, protocol.channels)
+            clean = images.to_float(clean)
+            degraded = degradations.add_noise(
+                clean[None], (protocol.sigma,), (protocol.seed, number)
+            )
+            baseline = degraded = degraded[0].numpy()
+        yield Example(photograph.name, degraded, np.clip(baseline, 0, 1), clean)
+
+
+def first_examples(
+    name: str, protocol: Protocol, root: Path | None, count: int
+) -> list[Example]:
+    """The first images of a data set, degraded."""
+    return list(islice(examples(name, protocol, root), count))
+
+
+def _rainy_examples(name, root):
+    for rainy, clean in datasets.rainy_pairs(name, root):
+        rainy_image, clean_image = (
+            images.to_float(with_channels(photograph.pixels, 3))
+            for photograph in (rainy, clean)
+        )
+        yield Example(rainy.name, rainy_image, rainy_image, clean_image)
+
+
+def score(image: np.ndarray, example: Example, protocol: Protocol) -> dict[str, float]:
+    """PSNR and SSIM of an image and of the degraded one, by column name."""
+    shave = protocol.scale if protocol.task == "sr" else 0
+    spaces = {"": False, "_y": True} if protocol.task == "derain" else {"": False}
+    row = {}
+    for suffix, on_luminance in spaces.items():
+        for prefix, candidate in (("", image), ("input_", example.baseline)):
+            for metric in (psnr, ssim):
+                row[f"{prefix}{metric.__name__}{suffix}"] = metric(
+                    candidate, example.clean, shave, on_luminance
+                )
+    return row
+
+
+def mean(rows: list[dict], column: str) -> float:
+    """Mean of a column of scores."""
+    return float(np.mean([row[column] for row in rows]))

@@ -1,0 +1,459 @@
+"""Trains a restoration network.
+
+    python pipelines/train.py --task sr --scale 3
+
+Everything of a run lies in one folder: the configuration, the log, the curves,
+sample images, the last checkpoint, and the trained model laid out like a released
+one. The same command with --resume goes on where an interrupted run stood, and
+ends where an uninterrupted one ends.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tyro
+
+import xunit_keras
+from pipelines import datasets, scoring
+from pipelines.callbacks import (
+    Checkpoint,
+    Curves,
+    Divergence,
+    History,
+    Samples,
+    StopOnDivergence,
+    Validation,
+    averaged_weights,
+)
+from pipelines.patches import PatchSource, Recipe
+from xunit_keras import zoo
+
+# What each task trains when nothing else is said: network, data, test set, steps
+# and patch size.
+DEFAULTS = {
+    "denoise": {
+        "model": "xdncnn",
+        "data": ("bsds500-train", "bsds500-test"),
+        "validation": "set12",
+        "steps": 20_000,
+        "patch_size": 40,
+    },
+    "derain": {
+        "model": "xderain",
+        "data": ("bsds500-train-rainless", "bsds500-test-rainless"),
+        "validation": "rain12",
+        "steps": 20_000,
+        "patch_size": 64,
+    },
+    "sr": {
+        "model": "xsrcnn_f",
+        "data": ("t91", "bsds500-train"),
+        "validation": "set5",
+        "steps": 10_000,
+        "patch_size": 48,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of a training; saved as `training.json` beside the weights."""
+
+    task: Literal["denoise", "derain", "sr"]
+    """What to learn."""
+
+    scale: int = 3
+    """Factor of the super resolution: 2, 3 or 4."""
+
+    sigma: tuple[float, ...] = (25.0,)
+    """Noise level in 0..255: one value, or the two ends of a range (blind)."""
+
+    channels: int = 1
+    """1 for grey, 3 for RGB. Rain is always RGB; super resolution works on Y."""
+
+    model: str | None = None
+    """Network, by the name of its builder. By task: xdncnn, xderain, xsrcnn_f."""
+
+    init: str | None = None
+    """Start from these weights: a released model, or a .weights.h5 file."""
+
+    data: tuple[str, ...] = ()
+    """Published sets, folders, TensorFlow Datasets names, or sample."""
+
+    streaks: str | None = None
+    """Streak masks for rain: a name or a folder. Default: streaks."""
+
+    data_root: Path | None = None
+    """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
+
+    validation: str | None = None
+    """Test set to score while training. By task: set12, rain12, set5; or sample."""
+
+    validation_images: int = 12
+    """How many of its images to score."""
+
+    steps: int | None = None
+    """Batches in all. By task: 20000, 20000, 10000."""
+
+    batch_size: int = 64
+    """Patches in a batch."""
+
+    patch_size: int | None = None
+    """Side of a clean patch. By task: 40, 64, 48."""
+
+    learning_rate: float = 1e-3
+    """Peak of the learning rate; it falls to a hundredth along a cosine."""
+
+    warmup: int = 100
+    """Batches over which the learning rate rises."""
+
+    average: float = 0.999
+    """Momentum of the moving average of the weights, which is what is kept."""
+
+    margin: int = 0
+    """Pixels at the border of a patch that the loss leaves out."""
+
+    residual: bool = True
+    """Super resolution: predict only what the interpolation lost."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras dtype policy."""
+
+    every: int | None = None
+    """Batches between validations and checkpoints; steps are rounded up to whole
+    rounds. Default: a twentieth of all, at least 50."""
+
+    seed: int = 0
+    """Seed of the weights, the patches and the noise."""
+
+    out: Path | None = None
+    """Folder of the run. Default: runs/<task>-<model>-<x3, s25 or rain>."""
+
+
+def resolve(config: Config) -> Config:
+    """Fills in what was left to the task, and checks the rest.
+
+    Raises:
+        ValueError: An argument is out of range, or data is missing.
+    """
+    defaults = dict(DEFAULTS[config.task])
+    published = (*defaults["data"], *(("streaks",) if config.task == "derain" else ()))
+    if not config.data and not all(
+        datasets.is_present(name, config.data_root) for name in published
+    ):
+        print(
+            f"No {', '.join(published)} in {datasets.data_root(config.data_root)}: "
+            "training on the sample photographs. See --data and --data-root."
+        )
+        defaults["data"] = (datasets.SAMPLE,)
+    if not datasets.is_present(defaults["validation"], config.data_root):
+        defaults["validation"] = datasets.SAMPLE
+    given = {k: v for k, v in vars(config).items() if v not in (None, ())}
+    filled = {**defaults, **given}
+    filled.setdefault("every", min(filled["steps"], max(filled["steps"] // 20, 50)))
+    # Whole rounds, so that the checkpoint after the last one is the end.
+    filled["steps"] = -(-filled["steps"] // max(filled["every"], 1)) * filled["every"]
+    if config.task == "derain":
+        filled.setdefault("streaks", "streaks")
+        filled["channels"] = 3
+    if config.task == "sr":
+        filled["channels"] = 1
+        filled["patch_size"] -= filled["patch_size"] % config.scale
+        label = f"x{config.scale}"
+    else:
+        filled["scale"] = 1
+        sigma = "-".join(f"{level:g}" for level in config.sigma)
+        label = f"s{sigma}" if config.task == "denoise" else "rain"
+    filled.setdefault("out", Path("runs") / f"{config.task}-{filled['model']}-{label}")
+    config = Config(**filled)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    for name in ("steps", "batch_size", "patch_size", "every"):
+        if getattr(config, name) < 1:
+            raise ValueError(
+                f"`{name}` must be positive. Received: {getattr(config, name)}"
+            )
+    if not 1 <= len(config.sigma) <= 2 or min(config.sigma) < 0:
+        raise ValueError(
+            "`sigma` must be one level or the two ends of a range. "
+            f"Received: {config.sigma}"
+        )
+    if not 0 <= 2 * config.margin < config.patch_size:
+        raise ValueError(
+            "`margin` must leave something of a patch. "
+            f"Received: margin={config.margin}, patch_size={config.patch_size}"
+        )
+    if config.model not in xunit_keras.models.__all__:
+        raise ValueError(
+            f"`model` must be one of {', '.join(xunit_keras.models.__all__)}. "
+            f"Received: {config.model!r}"
+        )
+    test_sets = [
+        name
+        for name in config.data
+        if name in datasets.PUBLISHED and datasets.PUBLISHED[name].test_set
+    ]
+    if test_sets:
+        raise ValueError(
+            f"{', '.join(test_sets)} are test sets: a model trained on them could not "
+            "be scored. Give other --data."
+        )
+
+
+def build(config: Config) -> keras.Model:
+    """The network of a configuration, compiled."""
+    builder = getattr(xunit_keras, config.model)
+    arguments = {"weights": config.init}
+    if config.task == "sr":
+        arguments.update(scale=config.scale, residual=config.residual)
+    elif config.model not in ("derainnet", "xderain"):
+        arguments.update(channels=config.channels)
+    model = builder(**arguments)
+    warmup = min(config.warmup, config.steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(warmup, 1),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+        decay_steps=config.steps - warmup,
+        alpha=0.01,
+    )
+    # A short run cannot afford to average over the last thousand steps.
+    average = min(config.average, max(0.0, 1.0 - 20.0 / config.steps))
+    model.compile(
+        keras.optimizers.Adam(
+            schedule, epsilon=1e-8, use_ema=True, ema_momentum=average
+        ),
+        loss=CentreMeanSquaredError(config.margin),
+        # XLA's convolutions on a CPU are slower than TensorFlow's own.
+        jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
+    )
+    return model
+
+
+class CentreMeanSquaredError(keras.losses.Loss):
+    """Mean squared error without `margin` pixels at the borders of a patch.
+
+    Near its border a patch ends where its photograph goes on, and the network sees
+    zeros that it will not see in use.
+    """
+
+    def __init__(self, margin: int = 0, name="mse", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        inside = slice(self.margin, -self.margin or None)
+        error = (y_true - y_pred)[:, inside, inside, :]
+        return keras.ops.mean(keras.ops.square(error), axis=-1)
+
+
+def patch_source(config: Config) -> PatchSource:
+    """Reads the training data of a configuration into memory."""
+    recipe = Recipe(
+        task=config.task,
+        patch_size=config.patch_size,
+        batch_size=config.batch_size,
+        channels=config.channels,
+        sigma=config.sigma,
+        scale=config.scale,
+        seed=config.seed,
+    )
+    photographs, rainy, streaks = [], None, []
+    if config.task == "derain" and all(map(datasets.has_pairs, config.data)):
+        rainy = []
+        for name in config.data:
+            for before, after in datasets.rainy_pairs(name, config.data_root):
+                rainy.append(before.pixels)
+                photographs.append(after.pixels)
+    else:
+        photographs = _pixels(config.data, config.data_root)
+        if config.task == "derain":
+            streaks = _pixels((config.streaks,), config.data_root)
+    source = PatchSource(photographs, recipe, rainy, streaks)
+    if source.skipped:
+        print(
+            f"{source.skipped} of {len(photographs)} images are smaller than a patch "
+            "and were left out."
+        )
+    return source
+
+
+def _pixels(names, root):
+    return [
+        photograph.pixels
+        for name in names
+        for photograph in datasets.photographs(name, root)
+    ]
+
+
+def protocol(config: Config) -> scoring.Protocol:
+    """How a run is scored while it trains: a blind model at the middle level."""
+    sigma = sum(config.sigma) / len(config.sigma)
+    return scoring.Protocol(config.task, config.channels, sigma, config.scale)
+
+
+def train(config: Config, resume: bool = False) -> keras.Model:
+    """Trains as configured, into the folder `config.out`.
+
+    Args:
+        config: A resolved configuration.
+        resume: Go on from the last checkpoint, if there is one.
+
+    Returns:
+        The trained model, with the averaged weights.
+
+    Raises:
+        ValueError: The folder holds another run.
+        Divergence: The loss became NaN or infinite.
+    """
+    out = config.out
+    _claim(config, resume)
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    source = patch_source(config)
+    model = build(config)
+    model.optimizer.build(model.trainable_variables)
+
+    checkpoint = Checkpoint(out / "checkpoint.npz")
+    epochs = config.steps // config.every
+    epoch = checkpoint.restore(model) if resume else 0
+    if epoch:
+        print(f"Going on from step {epoch * config.every} of {config.steps}.")
+    test_images = scoring.first_examples(
+        config.validation, protocol(config), config.data_root, config.validation_images
+    )
+    print(f"Validation: {config.validation}, {protocol(config)}")
+    model.fit(
+        source.batches(start=epoch * config.every),
+        initial_epoch=epoch,
+        epochs=epochs,
+        steps_per_epoch=config.every,
+        callbacks=[
+            StopOnDivergence(),
+            Validation(test_images, protocol(config)),
+            History(out / "log.csv", epoch),
+            Curves(out / "log.csv", out / "curves.png"),
+            Samples(out / "samples", test_images[0]),
+            keras.callbacks.TensorBoard(out / "tensorboard"),
+            checkpoint,
+        ],
+    )
+    with averaged_weights(model):
+        zoo.save(model, out / "model", card(config))
+    print(f"The trained model is in {out / 'model'}.")
+    return model
+
+
+def _claim(config: Config, resume: bool) -> None:
+    """Takes the folder of a run, or refuses where another run would be lost."""
+    path = config.out / "training.json"
+    saved = json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    if path.exists():
+        if not resume:
+            raise ValueError(
+                f"{config.out} holds a run already. Go on with --resume, or give "
+                "another --out."
+            )
+        before, now = json.loads(path.read_text()), json.loads(saved)
+        changed = [name for name in now if now[name] != before.get(name)]
+        if changed:
+            raise ValueError(
+                f"{config.out} holds a run with another configuration: "
+                + ", ".join(f"{n} was {before.get(n)}, is {now[n]}" for n in changed)
+                + "."
+            )
+    config.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(saved + "\n", encoding="utf-8")
+
+
+def card(config: Config) -> dict:
+    """What is known of a model when its training ends."""
+    model_card = {
+        "task": config.task,
+        "network": config.model,
+        "scale": config.scale,
+        "channels": config.channels,
+        "data": list(config.data),
+        "recipe": dataclasses.asdict(config),
+        "command": "python pipelines/train.py " + shlex.join(sys.argv[1:]),
+        "steps": config.steps,
+        "seconds": round(History.seconds(config.out / "log.csv")),
+        "machine": f"{machine()}, {keras.config.backend()} backend",
+        "licence": "Apache-2.0",
+    }
+    if config.task == "denoise":
+        model_card["sigma"] = list(config.sigma)
+    return json.loads(json.dumps(model_card, default=str))
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def profile(config: Config, rounds: int = 10) -> None:
+    """Prints how fast patches are made, and how fast training steps take them."""
+    source = patch_source(config)
+    model = build(config)
+    batch = next(iter(source.batches()))
+    model.train_on_batch(*batch)
+    started = time.perf_counter()
+    for _ in range(rounds):
+        model.train_on_batch(*batch)
+    step = (time.perf_counter() - started) / rounds
+    batches = iter(source.batches())
+    next(batches)
+    started = time.perf_counter()
+    for _ in range(5 * rounds):
+        next(batches)
+    delivery = (time.perf_counter() - started) / (5 * rounds)
+    print(
+        f"patches: {config.batch_size / delivery:,.0f} a second delivered, "
+        f"{config.batch_size / step:,.0f} a second trained on: "
+        f"{step / delivery:.1f} times as fast as needed"
+    )
+
+
+def main() -> None:
+    """Reads the command line and trains, or measures."""
+
+    @dataclass(frozen=True)
+    class Command:
+        config: tyro.conf.OmitArgPrefixes[Config]
+        resume: bool = False
+        """Go on from the last checkpoint in the folder of the run."""
+        profile: bool = False
+        """Only measure how fast patches are made and trained on."""
+
+    command = tyro.cli(
+        Command, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    try:
+        config = resolve(command.config)
+        if command.profile:
+            profile(config)
+        else:
+            train(config, resume=command.resume)
+    except (ValueError, Divergence) as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
