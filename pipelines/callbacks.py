@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines import scoring
 
 
-class Divergence(RuntimeError):
+class DivergenceError(RuntimeError):
     """The loss is no longer a number."""
 
 
@@ -22,7 +22,7 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(float(logs["loss"])):
-            raise Divergence(
+            raise DivergenceError(
                 f"The loss became {logs['loss']} at step "
                 f"{int(self.model.optimizer.iterations)}. Lower --learning-rate, or "
                 "look for damaged images; the last checkpoint is kept."

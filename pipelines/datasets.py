@@ -22,17 +22,21 @@ SAMPLE = "sample"
 
 # The 68 photographs of BSDS500/val that BSD68 shows in grey, in BSD68's order.
 BSD68_IDS = tuple(
-    "101085 101087 102061 103070 105025 106024 108005 108070 108082 109053 119082 "
-    "12084 123074 126007 130026 134035 14037 143090 145086 147091 148026 148089 "
-    "157055 159008 160068 16077 163085 167062 167083 170057 175032 175043 182053 "
-    "189080 19021 196073 197017 208001 210088 21077 216081 219090 220075 223061 "
-    "227092 229036 236037 24077 241004 241048 253027 253055 260058 271035 285079 "
-    "291000 295087 296007 296059 299086 300091 302008 304034 304074 306005 3096 "
-    "33039 351093".split()
+    (
+        "101085 101087 102061 103070 105025 106024 108005 108070 108082 109053 119082 "
+        "12084 123074 126007 130026 134035 14037 143090 145086 147091 148026 148089 "
+        "157055 159008 160068 16077 163085 167062 167083 170057 175032 175043 182053 "
+        "189080 19021 196073 197017 208001 210088 21077 216081 219090 220075 223061 "
+        "227092 229036 236037 24077 241004 241048 253027 253055 260058 271035 285079 "
+        "291000 295087 296007 296059 299086 300091 302008 304034 304074 306005 3096 "
+        "33039 351093"
+    ).split()
 )
 # The photographs of BSDS500 that Rain12 shows in the rain.
 RAIN12_IDS = tuple(
-    "33066 76002 159045 173036 5096 69000 69007 48025 79073 97010 202000 384022".split()
+    (
+        "33066 76002 159045 173036 5096 69000 69007 48025 79073 97010 202000 384022"
+    ).split()
 )
 
 
@@ -138,6 +142,8 @@ def load(name: str, root: Path | None = None) -> tf.data.Dataset:
     if name == SAMPLE:
         sample = sample_photographs()
         return _from_generator(lambda: sample.items())
+    if name in PUBLISHED and not is_present(name, root):
+        return _download(name)
     if name not in PUBLISHED and not Path(name).exists():
         return _tfds(name)
     paths = files(name, root)
@@ -207,6 +213,28 @@ def _from_generator(items) -> tf.data.Dataset:
         lambda: ({"name": name, "image": image} for name, image in items()),
         output_signature=signature,
     )
+
+
+def _download(name: str) -> tf.data.Dataset:
+    """A published set that is not in the data root, if it has a home to come from."""
+    published = PUBLISHED[name]
+    parent, _, split = published.folder.partition("/")
+    if parent != "BSDS500":
+        files(name)  # says where it looked
+    from pipelines.published import Bsds500
+
+    builder = Bsds500()
+    builder.download_and_prepare()
+    chosen = [
+        tf.constant(ids, tf.string) for ids in (published.only, published.without)
+    ]
+
+    def belongs(item):
+        only, without = (tf.reduce_any(ids == item["name"]) for ids in chosen)
+        return (only or not published.only) and not without
+
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    return dataset.filter(belongs)
 
 
 def _tfds(name: str) -> tf.data.Dataset:

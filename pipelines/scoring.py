@@ -3,6 +3,7 @@
 Every score carries its protocol, and the degraded input's own score beside it.
 """
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +29,7 @@ class Protocol:
         channels: 1 scores grey images, 3 RGB. Super resolution scores Y.
         sigma: Noise level in 0..255.
         scale: Factor of the super resolution, 1 for the other tasks.
-        seed: Of the noise; each image has its own, from this and its number.
+        seed: Of the noise; each image has its own, from this and its name.
     """
 
     task: Task
@@ -58,15 +59,20 @@ class Example(NamedTuple):
 
     Attributes:
         name: Name of the file.
-        degraded: What the model restores, `(height, width, channels)` float32.
-        baseline: The degraded image in the size of `clean`, to be scored beside.
+        degraded: The degraded image, `(height, width, channels)` float32.
+        enlarged: The same in the size of `clean`: bicubic for super resolution.
         clean: The ground truth, float32 in [0, 1].
     """
 
     name: str
     degraded: np.ndarray
-    baseline: np.ndarray
+    enlarged: np.ndarray
     clean: np.ndarray
+
+    @property
+    def baseline(self) -> np.ndarray:
+        """The degraded image as it is scored and shown beside the restored one."""
+        return np.clip(self.enlarged, 0.0, 1.0)
 
 
 def examples(
@@ -76,7 +82,7 @@ def examples(
     if protocol.task == "derain":
         yield from _rainy_examples(name, root)
         return
-    for number, photograph in enumerate(datasets.photographs(name, root)):
+    for photograph in datasets.photographs(name, root):
         if protocol.task == "sr":
             clean = with_channels(photograph.pixels, 3)
             clean = degradations.crop_to_multiple(clean, protocol.scale)
@@ -84,15 +90,15 @@ def examples(
             degraded, clean = (
                 luminance(images.to_float(image)) for image in (degraded, clean)
             )
-            baseline = imresize(degraded, protocol.scale)
+            enlarged = imresize(degraded, protocol.scale)
         else:
             clean = with_channels(photograph.pixels, protocol.channels)
             clean = images.to_float(clean)
-            degraded = degradations.add_noise(
-                clean[None], (protocol.sigma,), (protocol.seed, number)
-            )
-            baseline = degraded = degraded[0].numpy()
-        yield Example(photograph.name, degraded, np.clip(baseline, 0, 1), clean)
+            # The noise of an image does not depend on which others are scored.
+            seed = (protocol.seed, zlib.crc32(Path(photograph.name).stem.encode()))
+            degraded = degradations.add_noise(clean[None], (protocol.sigma,), seed)
+            enlarged = degraded = degraded[0].numpy()
+        yield Example(photograph.name, degraded, enlarged, clean)
 
 
 def first_examples(

@@ -15,6 +15,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ from pipelines import datasets, scoring
 from pipelines.callbacks import (
     Checkpoint,
     Curves,
-    Divergence,
+    DivergenceError,
     History,
     Samples,
     StopOnDivergence,
@@ -214,15 +215,22 @@ def _check(config: Config) -> None:
         )
 
 
-def build(config: Config) -> keras.Model:
-    """The network of a configuration, compiled."""
+def network(config: Config) -> keras.Model:
+    """The network of a configuration."""
     builder = getattr(xunit_keras, config.model)
     arguments = {"weights": config.init}
     if config.task == "sr":
         arguments.update(scale=config.scale, residual=config.residual)
     elif config.model not in ("derainnet", "xderain"):
         arguments.update(channels=config.channels)
-    model = builder(**arguments)
+    return builder(**arguments)
+
+
+def build(
+    config: Config, builder: Callable[[Config], keras.Model] = network
+) -> keras.Model:
+    """The network that `builder` makes of a configuration, compiled."""
+    model = builder(config)
     warmup = min(config.warmup, config.steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / max(warmup, 1),
@@ -306,26 +314,31 @@ def protocol(config: Config) -> scoring.Protocol:
     return scoring.Protocol(config.task, config.channels, sigma, config.scale)
 
 
-def train(config: Config, resume: bool = False) -> keras.Model:
+def train(
+    config: Config,
+    resume: bool = False,
+    builder: Callable[[Config], keras.Model] = network,
+) -> keras.Model:
     """Trains as configured, into the folder `config.out`.
 
     Args:
         config: A resolved configuration.
         resume: Go on from the last checkpoint, if there is one.
+        builder: Makes the network to train.
 
     Returns:
         The trained model, with the averaged weights.
 
     Raises:
         ValueError: The folder holds another run.
-        Divergence: The loss became NaN or infinite.
+        DivergenceError: The loss became NaN or infinite.
     """
     out = config.out
     _claim(config, resume)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     source = patch_source(config)
-    model = build(config)
+    model = build(config, builder)
     model.optimizer.build(model.trainable_variables)
 
     checkpoint = Checkpoint(out / "checkpoint.npz")
@@ -389,7 +402,7 @@ def card(config: Config) -> dict:
         "channels": config.channels,
         "data": list(config.data),
         "recipe": dataclasses.asdict(config),
-        "command": "python pipelines/train.py " + shlex.join(sys.argv[1:]),
+        "command": shlex.join(["python", *sys.argv]),
         "steps": config.steps,
         "seconds": round(History.seconds(config.out / "log.csv")),
         "machine": f"{machine()}, {keras.config.backend()} backend",
@@ -451,7 +464,7 @@ def main() -> None:
             profile(config)
         else:
             train(config, resume=command.resume)
-    except (ValueError, Divergence) as error:
+    except (ValueError, DivergenceError) as error:
         sys.exit(f"train.py: {error}")
 
 

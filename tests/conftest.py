@@ -1,14 +1,56 @@
 """Fixtures that all tests share."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+# Read when TensorFlow is imported, which is after this file.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the real data sets, beside the checkout."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"The real data sets are not at {folder}.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Runs `python ARGUMENTS` in a process of its own, and shows why it failed."""
+
+    def run(*arguments, **environment: str) -> str:
+        result = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def keras_settings():
+    """Puts the global dtype policy and data format back after a test."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    data_format = keras.config.image_data_format()
+    yield keras.config
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_image_data_format(data_format)

@@ -1,31 +1,37 @@
 """Efficient image restoration for Keras 3, built on the `XUnit` activation."""
 
 import os
+import sys
+from pathlib import Path
 
 # TensorFlow turns oneDNN on by itself only on processors with VNNI or AMX; on the
 # others its depthwise convolution is four times faster with it. Yours wins if set.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from xunit_keras.budget import ParameterCount, count_parameters  # noqa: E402
-from xunit_keras.layers import (  # noqa: E402
-    BatchNormalization,
-    BicubicUpsampling,
-    CentreImpulse,
-    LargeKernelDepthwiseConv2D,
-    XUnit,
-)
-from xunit_keras.models import (  # noqa: E402
-    convnet,
-    derainnet,
-    dncnn,
-    srcnn,
-    xderain,
-    xdncnn,
-    xnet,
-    xsrcnn_c,
-    xsrcnn_f,
-)
-from xunit_keras.zoo import card, list_models, load  # noqa: E402
+# Importing the package registers its layers with Keras. The command line alone puts
+# that off, or its help would wait for TensorFlow.
+if Path(sys.argv[0]).stem != "xunit-keras":
+    from xunit_keras.budget import ParameterCount, count_parameters
+    from xunit_keras.layers import (
+        BatchNormalization,
+        BicubicUpsampling,
+        CentreImpulse,
+        LargeKernelDepthwiseConv2D,
+        XUnit,
+    )
+    from xunit_keras.models import (
+        convnet,
+        derainnet,
+        dncnn,
+        srcnn,
+        xderain,
+        xdncnn,
+        xnet,
+        xsrcnn_c,
+        xsrcnn_f,
+    )
+    from xunit_keras.restoration import restore
+    from xunit_keras.zoo import card, list_models, load
 
 __version__ = "0.1.0"
 
@@ -43,6 +49,7 @@ __all__ = [
     "dncnn",
     "list_models",
     "load",
+    "restore",
     "srcnn",
     "xderain",
     "xdncnn",

@@ -1,7 +1,10 @@
-"""Parameters as the paper counts them."""
+"""Parameters as the paper counts them, and the filters that a number of them buys."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import keras
 
@@ -47,7 +50,15 @@ def count_parameters(model: keras.Model) -> ParameterCount:
 
     Returns:
         A `ParameterCount`.
+
+    Raises:
+        ValueError: The model has no weights yet.
     """
+    if not model.built:
+        raise ValueError(
+            f"The model {model.name!r} has no weights to count yet: build it, or call "
+            "it once."
+        )
     counts = {"convolutions": 0, "activations": 0, "normalizations": 0}
     for layer in _outermost_layers(model):
         if isinstance(layer, XUnit):
@@ -64,6 +75,91 @@ def count_parameters(model: keras.Model) -> ParameterCount:
             if weight.name in (*_KERNELS, "gamma", "beta")
         )
     return ParameterCount(**counts)
+
+
+def count_chain(
+    kernels: Sequence[int],
+    filters: Sequence[int],
+    channels: int = 1,
+    xunit_kernel: int | None = None,
+) -> ParameterCount:
+    """Counts convolutions in a row by arithmetic, without building a model.
+
+    All convolutions but the last are followed by an `XUnit`, or by batch
+    normalization and ReLU, as in `xnet` and `convnet`.
+
+    Args:
+        kernels: Sides of the convolutions' kernels, first to last.
+        filters: Filters of all convolutions but the last.
+        channels: Channels of the image, and filters of the last convolution.
+        xunit_kernel: Side of the depthwise kernels of the activations; None for
+            batch normalization and ReLU.
+
+    Returns:
+        What `count_parameters` gives for the model.
+    """
+    widths = pairwise((channels, *filters, channels))
+    convolutions = sum(
+        kernel**2 * before * after
+        for kernel, (before, after) in zip(kernels, widths, strict=True)
+    )
+    if xunit_kernel is None:
+        return ParameterCount(convolutions, 0, 2 * sum(filters))
+    return ParameterCount(convolutions, (xunit_kernel**2 + 4) * sum(filters), 0)
+
+
+def filters_for_budget(
+    budget: int,
+    kernels: Sequence[int],
+    channels: int = 1,
+    xunit_kernel: int | None = None,
+    tolerance: float = 0.02,
+) -> tuple[int, ...]:
+    """Filters with which convolutions in a row have the parameters asked for.
+
+    The convolutions get the same number of filters, or the first ones one more
+    than the others, whichever is closest to the budget.
+
+    Args:
+        budget: Parameters in all, as `count_chain` counts them.
+        kernels: See `count_chain`; at least two.
+        channels: See `count_chain`.
+        xunit_kernel: See `count_chain`.
+        tolerance: Largest relative difference from the budget.
+
+    Returns:
+        Filters of all convolutions but the last.
+
+    Raises:
+        ValueError: No number of filters comes as close, or there are fewer than two
+            convolutions.
+    """
+    hidden = len(kernels) - 1
+    if hidden < 1:
+        raise ValueError(
+            f"`kernels` must be at least two. Received: kernels={tuple(kernels)}"
+        )
+
+    def split(filters):
+        each, more = divmod(filters, hidden)
+        return tuple(each + (i < more) for i in range(hidden))
+
+    def total(filters):
+        return count_chain(kernels, split(filters), channels, xunit_kernel).total
+
+    # A filter has at least one parameter, and the total grows with every filter.
+    sums = range(hidden, max(budget, hidden) + 1)
+    above = sums[min(bisect_left(sums, budget, key=total), len(sums) - 1)]
+    best = min(max(above - 1, hidden), above, key=lambda n: abs(total(n) - budget))
+    if abs(total(best) - budget) > tolerance * budget:
+        activation = f"XUnit {xunit_kernel}x{xunit_kernel}" if xunit_kernel else "ReLU"
+        raise ValueError(
+            f"{len(kernels)} convolutions with kernels "
+            f"{'-'.join(map(str, kernels))} and {activation} cannot have {budget:,} "
+            f"parameters within {tolerance:.1%}: the closest is {total(best):,}. Give "
+            "another budget, fewer convolutions or smaller kernels."
+        )
+    return split(best)
 
 
 def _outermost_layers(model):

@@ -28,7 +28,7 @@ from xunit_keras.models import xdncnn, xsrcnn_c, xsrcnn_f
 
 # The largest published checkpoint has 1.2 MB, and its pickle 13 KB.
 LARGEST_FILE = 64 * 2**20
-LARGEST_PICKLE = 256 * 2**10
+LARGEST_PICKLE = 128 * 2**10
 MOST_ZIP_MEMBERS = 10_000
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -284,8 +284,15 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
             f"have at most {LARGEST_FILE:,}."
         )
     data = path.read_bytes()
-    is_zip = data.startswith(b"PK\x03\x04")
-    contents, arrays = (_read_zip if is_zip else _read_legacy)(data)
+    if data.startswith(b"PK\x03\x04"):
+        contents, arrays = _read_zip(data)
+    elif data.startswith(b"\x80\x02"):
+        contents, arrays = _read_legacy(data)
+    else:
+        raise CheckpointError(
+            f"it begins with {data[:8]!r}; what PyTorch writes begins with "
+            "b'PK\\x03\\x04' or b'\\x80\\x02'."
+        )
 
     if type(contents) is dict and type(contents.get("state_dict")) is dict:
         contents = contents["state_dict"]
@@ -353,7 +360,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     """Before PyTorch 1.6: pickles one after the other, then the storages."""
     stream = io.BytesIO(data)
     if _interpret(stream)[0] != _MAGIC or _interpret(stream)[0] != _PROTOCOL:
-        raise CheckpointError("it is neither a zip nor in PyTorch's older format.")
+        raise CheckpointError("it is a pickle that PyTorch did not write.")
     system, _ = _interpret(stream)
     _require_little_endian(type(system) is dict and system.get("little_endian") is True)
     contents, storages = _interpret(stream)

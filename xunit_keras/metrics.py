@@ -28,7 +28,8 @@ def psnr(
         on_luminance: Score the BT.601 Y channel of RGB images.
 
     Raises:
-        ValueError: The shapes differ, or nothing is left after shaving.
+        ValueError: The shapes differ, the values are not floats, or nothing is left
+            after shaving.
     """
     image, reference = _prepare(image, reference, shave, on_luminance)
     error = np.mean(np.square(image.astype(np.float64) - reference))
@@ -67,6 +68,12 @@ def _prepare(image, reference, shave, on_luminance):
             "Images to compare must have the same shape (height, width, channels). "
             f"Received: {image.shape} and {reference.shape}"
         )
+    for dtype in (image.dtype, reference.dtype):
+        if not np.issubdtype(dtype, np.floating):
+            raise ValueError(
+                "Images to compare must be floats in [0, 1]. Received: "
+                f"dtype={dtype}"
+            )
     if on_luminance:
         image, reference = luminance(image), luminance(reference)
     if min(image.shape[:2]) <= 2 * shave:

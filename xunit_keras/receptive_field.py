@@ -126,8 +126,10 @@ class _Span:
     stride: int = 1
 
     def seen_by(self, before, after, stride) -> "_Span":
-        """The span of a layer's output whose sample `i` sees samples
-        `stride * i - before` to `stride * i + after` of this one.
+        """The span of a layer's output.
+
+        Sample `i` of it sees samples `stride * i - before` to `stride * i + after` of
+        the tensor that this span is of.
         """
         step = self.step * stride
         return _Span(
@@ -141,7 +143,7 @@ class _Span:
 
     @property
     def radius(self) -> int:
-        """Samples to each side of `floor(step * i)`, the pixel that sample `i` is in."""
+        """Pixels to each side of `floor(step * i)`, the one that sample `i` is in."""
         return max(0, math.floor(-self.first), math.floor(1 - self.step + self.last))
 
 
@@ -232,8 +234,8 @@ def _view(operation, axis):
     if isinstance(operation, BicubicUpsampling):
         return _enlarged_view(operation.scale, REACH)
     if isinstance(operation, layers.UpSampling2D):
-        if operation.interpolation in _INTERPOLATIONS:
-            neighbours = _INTERPOLATIONS[operation.interpolation]
+        neighbours = _INTERPOLATIONS.get(operation.interpolation)
+        if neighbours is not None:
             return _enlarged_view(operation.size[axis], neighbours)
     if isinstance(operation, layers.ZeroPadding2D):
         before = operation.padding[axis][0]

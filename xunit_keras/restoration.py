@@ -77,7 +77,7 @@ def restore(
     height, width, channels = planes.shape
 
     if tile == 0:
-        field = ReceptiveField(_scale_on(model, height, width), radius=0, stride=1)
+        field = ReceptiveField(scale_on(model, height, width), radius=0, stride=1)
     else:
         field = receptive_field(model)
         tile = auto_tile(field) if tile == "auto" else tile
@@ -140,7 +140,7 @@ def _check(image, tile):
         )
 
 
-def _scale_on(model, height, width) -> int:
+def scale_on(model, height, width) -> int:
     """The factor by which a model enlarges a whole image."""
     axis = image_channel_axis(model)
     shape = [1, height, width]

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import keras
 
+from xunit_keras.budget import count_parameters
+
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
 
 
 def list_models() -> list[str]:
     """Names of the released models, sorted."""
-    return sorted(
-        card.parent.name for folder in _FOLDERS for card in folder.glob("*/card.json")
-    )
+    cards = (card for folder in _FOLDERS for card in folder.glob("*/card.json"))
+    return sorted({card.parent.name for card in cards})
 
 
 def load(name: str | Path) -> keras.Model:
@@ -98,7 +99,7 @@ def save(model: keras.Model, folder: str | Path, card: dict) -> None:
     Args:
         model: A built model.
         folder: Its folder; the last part is the model's name.
-        card: What to record; `name`, `sha256` and `parameters` are added.
+        card: What to record; `name`, `parameters` and `sha256` are added.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,12 @@ def save(model: keras.Model, folder: str | Path, card: dict) -> None:
     _write_text(folder / "config.json", json.dumps(config))
     partial = folder / "partial.weights.h5"
     model.save_weights(partial)
-    card = {**card, "name": folder.name, "sha256": _sha256(partial)}
+    card = {
+        **card,
+        "name": folder.name,
+        "parameters": count_parameters(model).total,
+        "sha256": _sha256(partial),
+    }
     partial.replace(folder / "model.weights.h5")
     _write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
 

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 SCALES = (2, 3, 4)
+DATA_FORMATS = ("channels_last", "channels_first")
 REACH = 2  # pixels to each side that a bicubic sample looks at
 
 
@@ -52,7 +53,7 @@ class BicubicUpsampling(keras.layers.Layer):
         rounded.
 
     Raises:
-        ValueError: `scale` is not 2, 3 or 4.
+        ValueError: `scale` is not 2, 3 or 4, or `data_format` is unknown.
     """
 
     def __init__(self, scale, data_format=None, **kwargs):
@@ -61,8 +62,15 @@ class BicubicUpsampling(keras.layers.Layer):
             raise ValueError(
                 f"`scale` must be one of {SCALES}. Received: scale={scale!r}"
             )
+        data_format = data_format or keras.config.image_data_format()
+        if data_format not in DATA_FORMATS:
+            raise ValueError(
+                f"`data_format` must be one of {DATA_FORMATS}. "
+                f"Received: data_format={data_format!r}"
+            )
         self.scale = int(scale)
-        self.data_format = data_format or keras.config.image_data_format()
+        self.data_format = data_format
+        self._spatial_axes = (1, 2) if data_format == "channels_last" else (2, 3)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
@@ -75,8 +83,9 @@ class BicubicUpsampling(keras.layers.Layer):
         self._kernel = phases.reshape(side, side, channels, -1).astype("float32")
 
     def call(self, inputs):
-        axes = (1, 2) if self.data_format == "channels_last" else (2, 3)
-        for axis in axes:
+        # Keras hands integers on as they are, and the taps are fractions.
+        inputs = ops.cast(inputs, self.compute_dtype)
+        for axis in self._spatial_axes:
             inputs = _mirror(inputs, axis)
         outputs = ops.conv(
             inputs,
@@ -88,7 +97,7 @@ class BicubicUpsampling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)
-        for axis in (1, 2) if self.data_format == "channels_last" else (2, 3):
+        for axis in self._spatial_axes:
             shape[axis] = None if shape[axis] is None else shape[axis] * self.scale
         return tuple(shape)
 

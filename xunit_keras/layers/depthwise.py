@@ -71,7 +71,6 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             dilation rate or depth multiplier.
 
     Example:
-
     >>> layer = LargeKernelDepthwiseConv2D(9, padding="same", use_bias=False)
     >>> layer(np.zeros((1, 32, 32, 64), "float32")).shape
     (1, 32, 32, 64)
@@ -108,12 +107,18 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             self.supports_jit = self._chosen == "shifts"
 
     def call(self, inputs, training=None):
-        evaluate = {
-            "native": self._native_training if training else None,
-            "shifts": self._shifts,
-            "blocks": self._blocks,
-        }[self._chosen]
-        if evaluate is None or not self._plain:
+        if self._chosen == "shifts":
+            evaluate = self._shifts
+        elif self._chosen == "blocks":
+            evaluate = self._blocks
+        elif (
+            training
+            and self._plain
+            and self.data_format == "channels_last"
+            and keras.config.backend() == "tensorflow"
+        ):
+            evaluate = self._tensorflow_training
+        else:
             return super().call(inputs)
         outputs = evaluate(inputs, ops.convert_to_tensor(self.kernel))
         if self.use_bias:
@@ -150,15 +155,7 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         size = self.kernel_size[axis]
         return (size - 1) // 2, size // 2
 
-    def _native_training(self, inputs, kernel):
-        """The native convolution; on TensorFlow with a faster gradient."""
-        if (
-            keras.config.backend() != "tensorflow"
-            or self.data_format == "channels_first"
-        ):
-            return ops.depthwise_conv(
-                inputs, kernel, padding=self.padding, data_format=self.data_format
-            )
+    def _tensorflow_training(self, inputs, kernel):
         return _tensorflow_depthwise(inputs, kernel, self.padding.upper())
 
     def _shifts(self, inputs, kernel):

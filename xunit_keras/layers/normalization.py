@@ -16,8 +16,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     cores).
 
     Args:
-        momentum: Momentum of the moving averages.
-        epsilon: Added to the variance.
+        axis: Axis of the channels.
+        momentum: Momentum of the moving averages. Keras' own default is 0.99.
+        epsilon: Added to the variance. Keras' own default is 1e-3.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`.
     """
 
@@ -35,6 +36,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.center
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
+            and self.variable_dtype == "float32"
             and keras.config.backend() == "tensorflow"
         )
         if not fused:

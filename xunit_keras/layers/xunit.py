@@ -30,7 +30,8 @@ class CentreImpulse(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         impulse = np.zeros(shape, dtype="float32")
         impulse[shape[0] // 2, shape[1] // 2] = 1.0
-        return self._noise(shape, dtype=dtype) + ops.cast(impulse, dtype or "float32")
+        noise = self._noise(shape, dtype=dtype)
+        return noise + ops.cast(impulse, noise.dtype)
 
     def get_config(self):
         return {"stddev": self.stddev, "seed": self.seed}
@@ -71,7 +72,6 @@ class XUnit(keras.layers.Layer):
             unknown.
 
     Example:
-
     >>> x = keras.layers.Conv2D(64, 3, padding="same")(x)
     >>> x = XUnit()(x)
 
@@ -94,7 +94,8 @@ class XUnit(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        odd = isinstance(kernel_size, int) and kernel_size % 2 == 1
+        if not odd or isinstance(kernel_size, bool) or kernel_size < 1:
             raise ValueError(
                 "`kernel_size` must be an odd positive integer. "
                 f"Received: kernel_size={kernel_size!r}"

@@ -21,9 +21,9 @@ def channel_axis() -> int:
 
 def image_input(channels: int):
     """Input for images of any height and width."""
-    shape = [None, None, None]
-    shape[channel_axis() - 1 if channel_axis() == 1 else 2] = channels
-    return keras.Input(tuple(shape), name="image")
+    size = (None, None)
+    shape = (*size, channels) if channel_axis() == -1 else (channels, *size)
+    return keras.Input(shape, name="image")
 
 
 def image_dtype():

@@ -68,10 +68,7 @@ def xsrcnn_f(
     Reference:
         Kligvasser, Rott Shaham, Michaeli: xUnit, CVPR 2018, section 4.3.
     """
-
-    def xunit(i):
-        return XUnit(kernel_size, gate, name=f"xunit_{i}")
-
+    xunit = _xunits(kernel_size, gate)
     return _three_convs(xunit, (64, 9), (32, 3), scale, residual, weights, name)
 
 
@@ -87,11 +84,13 @@ def xsrcnn_c(
 
     The arguments, the result and the errors are those of `xsrcnn_f`.
     """
-
-    def xunit(i):
-        return XUnit(kernel_size, gate, name=f"xunit_{i}")
-
+    xunit = _xunits(kernel_size, gate)
     return _three_convs(xunit, (42, 9), (32, 5), scale, residual, weights, name)
+
+
+def _xunits(kernel_size, gate):
+    """The activation after convolution `i`."""
+    return lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}")
 
 
 def _three_convs(activation, first, second, scale, residual, weights, name):

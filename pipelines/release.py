@@ -1,0 +1,83 @@
+r"""Releases a trained model: scores it and puts it into the zoo with its card.
+
+python pipelines/release.py --run runs/sr-xsrcnn_f-x3 --name xsrcnn-f-x3 \
+        --data set5 set14 bsd100
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tyro
+
+from pipelines import evaluate
+from xunit_keras import count_parameters, zoo
+
+ZOO = Path(__file__).resolve().parent.parent / "saved_models"
+# Where a run lies and reads is of no use to others.
+_LOCAL = ("data_root", "out")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to release, under what name, and on what to score it."""
+
+    run: Path
+    """Folder of a finished training."""
+
+    name: str
+    """Name in the zoo."""
+
+    data: tuple[str, ...]
+    """Test sets to score."""
+
+    sigma: tuple[float, ...] = ()
+    """Noise levels to score. Default: the one of the training."""
+
+    data_root: Path | None = None
+    """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
+
+
+def release(config: Config) -> None:
+    """Scores a trained model and writes it into the zoo.
+
+    Raises:
+        ValueError: The run has no finished model, or a test set is missing.
+    """
+    folder = config.run / "model"
+    model = zoo.load(folder)
+    card = zoo.card(folder)
+    card["recipe"] = {k: v for k, v in card["recipe"].items() if k not in _LOCAL}
+    card["parameters"] = count_parameters(model).total
+    card["scores"] = []
+    for sigma in config.sigma or (None,):
+        score = evaluate.Config(str(folder), config.data, sigma=sigma)
+        protocol = evaluate.find_protocol(score, model)
+        for data in config.data:
+            rows = evaluate.evaluate(model, data, protocol, config.data_root)
+            evaluate.print_table(data, protocol, rows)
+            card["scores"].append(
+                {
+                    "data": data,
+                    "protocol": str(protocol),
+                    "images": len(rows),
+                    **{k: round(v, 4) for k, v in evaluate.means(rows).items()},
+                }
+            )
+    zoo.save(model, ZOO / config.name, card)
+    print(f"Released {config.name} in {ZOO / config.name}.")
+
+
+def main() -> None:
+    """Reads the command line and releases."""
+    try:
+        release(tyro.cli(Config, description=__doc__))
+    except ValueError as error:
+        sys.exit(f"release.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

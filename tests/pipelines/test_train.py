@@ -1,0 +1,160 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import train
+from pipelines.callbacks import Checkpoint, DivergenceError, History, averaged_weights
+from xunit_keras import zoo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A training of seconds, on the sample."""
+    monkeypatch.setenv("XUNIT_KERAS_DATA", str(tmp_path / "nothing"))
+    return train.resolve(
+        train.Config(
+            task="sr",
+            scale=2,
+            batch_size=2,
+            patch_size=16,
+            steps=6,
+            every=2,
+            validation_images=1,
+            out=tmp_path / "run",
+        )
+    )
+
+
+def test_without_data_it_trains_on_the_sample_and_says_so(config, capsys):
+    assert config.data == ("sample",) and config.validation == "sample"
+    train.resolve(replace(config, data=()))
+    assert "training on the sample photographs" in capsys.readouterr().out
+
+
+def test_an_interrupted_training_ends_where_an_uninterrupted_one_ends(
+    config, monkeypatch, tmp_path
+):
+    keras.utils.set_random_seed(0)
+    whole = train.train(config)
+
+    class Killed(BaseException):
+        pass
+
+    def die(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == 5:  # in the third round
+            raise Killed
+
+    interrupted = replace(config, out=tmp_path / "interrupted")
+    monkeypatch.setattr(train.StopOnDivergence, "on_train_batch_end", die)
+    with pytest.raises(Killed):
+        train.train(interrupted)
+    monkeypatch.undo()
+    assert not (interrupted.out / "model").exists()
+    resumed = train.train(interrupted, resume=True)
+
+    for ours, theirs in zip(resumed.variables, whole.variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+    logs = [History.read(out / "log.csv") for out in (config.out, interrupted.out)]
+    assert [row["step"] for row in logs[1]] == ["2", "4", "6"]
+    for one, other in zip(*logs, strict=True):
+        assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-4)
+        assert float(one["val_psnr"]) == pytest.approx(
+            float(other["val_psnr"]), abs=1e-3
+        )
+    # What is kept is the average, which loads like a released model.
+    released = zoo.load(interrupted.out / "model")
+    with averaged_weights(resumed):
+        for ours, theirs in zip(released.variables, resumed.variables, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for name in ("training.json", "curves.png", "samples/step-000006.png"):
+        assert (interrupted.out / name).stat().st_size > 0, name
+
+
+def test_a_folder_that_holds_another_run_is_refused(config):
+    config.out.mkdir()
+    saved = {"task": "sr", "steps": 7}
+    (config.out / "training.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match="holds a run already"):
+        train.train(config)
+    with pytest.raises(ValueError, match="steps was 7, is 6"):
+        train.train(config, resume=True)
+    assert json.loads((config.out / "training.json").read_text()) == saved
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(config, monkeypatch):
+    monkeypatch.setattr(
+        train.CentreMeanSquaredError, "call", lambda self, y, p: y[..., 0] * np.nan
+    )
+    with pytest.raises(DivergenceError, match=r"became nan at step 1.*learning-rate"):
+        train.train(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "resnet"}, "Received: 'resnet'"),
+        ({"steps": 0}, "`steps` must be positive"),
+        ({"margin": 8}, "margin=8"),
+        ({"sigma": (1.0, 2.0, 3.0)}, "Received: \\(1.0, 2.0, 3.0\\)"),
+        ({"data": ("bsd68",)}, "bsd68 are test sets"),
+        ({"data": ("bsds500-train", "bsd100")}, "bsd100 are test sets"),
+    ],
+)
+def test_bad_configurations(config, change, message):
+    with pytest.raises(ValueError, match=message):
+        train.resolve(replace(config, **change))
+
+
+def test_the_loss_leaves_the_border_out():
+    truth = np.zeros((1, 8, 8, 1), "float32")
+    image = np.ones((1, 8, 8, 1), "float32")
+    image[:, 2:-2, 2:-2] = 0.5
+    assert float(train.CentreMeanSquaredError(2)(truth, image)) == pytest.approx(0.25)
+    whole = float(train.CentreMeanSquaredError(0)(truth, image))
+    assert whole == pytest.approx((48 + 16 * 0.25) / 64)
+
+
+def test_checkpoint_round_trip(tmp_path, config):
+    model = train.build(config)
+    model.optimizer.build(model.trainable_variables)
+    assert Checkpoint(tmp_path / "c.npz").restore(model) == 0
+    checkpoint = Checkpoint(tmp_path / "c.npz")
+    checkpoint.set_model(model)
+    before = [keras.ops.convert_to_numpy(v) for v in model.variables]
+    checkpoint.on_epoch_end(4)
+    for variable in model.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    assert checkpoint.restore(model) == 5
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["c.npz"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_the_program_trains_denoising_from_the_command_line(tmp_path, backend):
+    pytest.importorskip(backend)
+    command = [
+        *(sys.executable, "pipelines/train.py", "--task", "denoise"),
+        *("--model", "convnet", "--steps", "20"),
+        *("--batch-size", "4", "--patch-size", "24", "--sigma", "0", "55"),
+        *("--data", "sample", "--validation", "sample", "--validation-images", "1"),
+        *("--out", str(tmp_path / "run")),
+    ]
+    environment = {"KERAS_BACKEND": backend, "PATH": "", "HOME": str(tmp_path)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=400)
+    rows = History.read(tmp_path / "run" / "log.csv")
+    assert rows[-1]["step"] == "20"
+    assert float(rows[-1]["val_psnr"]) > 10
+    again = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert again.returncode == 1 and "holds a run already" in again.stderr

@@ -1,0 +1,182 @@
+"""The receptive field derived from the layers, against gradients of the model."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import xunit_keras
+from xunit_keras.receptive_field import ReceptiveField, receptive_field
+
+
+def measured_radius(model, scale, stride=1):
+    """How far from input pixel n the outputs of n are moved by, in input pixels.
+
+    The weights are drawn positive, so that no path is dead and none cancels, and
+    derivatives instead of differences are taken, so that none is lost to rounding.
+    """
+    tf = pytest.importorskip("tensorflow")
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        fan_in = max(1, np.prod(weight.shape[:-1]))
+        weight.assign(random.uniform(0.5, 1.5, weight.shape) / fan_in)
+    # Whole strides, with room around the middle for the widest of the models.
+    side = 96 // stride * stride
+    middle = side // 2
+    image = tf.constant(
+        random.random((1, side, side, model.input_shape[-1])), "float32"
+    )
+    radius = 0
+    for n in range(middle, middle + stride):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            result = model(image, training=False)
+            own = slice(n * scale, (n + 1) * scale)
+            target = tf.reduce_sum(result[:, own, own])
+        gradient = np.abs(tape.gradient(target, image).numpy()).max(axis=(0, 3))
+        for axis in (0, 1):
+            moved_by = np.flatnonzero(gradient.max(axis=axis))
+            radius = max(radius, np.abs(moved_by - n).max())
+    return radius
+
+
+BUILDERS = {
+    "convnet": (lambda: xunit_keras.convnet(depth=4, filters=4), 1),
+    "xnet": (lambda: xunit_keras.xnet(depth=3, kernel_size=5, filters=4), 1),
+    "dncnn": (lambda: xunit_keras.dncnn(filters=4), 1),
+    "xdncnn": (lambda: xunit_keras.xdncnn(filters=4), 1),
+    "derainnet": (xunit_keras.derainnet, 1),
+    "xderain": (lambda: xunit_keras.xderain(depth=4, filters=4), 1),
+    "srcnn": (xunit_keras.srcnn, 1),
+    "srcnn x4": (lambda: xunit_keras.srcnn(scale=4, residual=True), 4),
+    "xsrcnn_f x2": (lambda: xunit_keras.xsrcnn_f(scale=2), 2),
+    "xsrcnn_f x3": (lambda: xunit_keras.xsrcnn_f(scale=3), 3),
+    "xsrcnn_c x4": (lambda: xunit_keras.xsrcnn_c(scale=4), 4),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_builders(name):
+    build, scale = BUILDERS[name]
+    model = build()
+    field = receptive_field(model)
+    assert (field.scale, field.stride) == (scale, 1)
+    assert field.radius == measured_radius(model, scale)
+
+
+def test_paper_networks():
+    assert receptive_field(xunit_keras.dncnn()) == ReceptiveField(1, 17, 1)
+    # Nine 3x3 convolutions and eight 9x9 activations.
+    assert receptive_field(xunit_keras.xdncnn()) == ReceptiveField(1, 9 + 8 * 4, 1)
+
+
+def _layered(*stack):
+    image = outputs = keras.Input((None, None, 1))
+    for layer in stack:
+        outputs = layer(outputs)
+    return keras.Model(image, outputs)
+
+
+def _conv(filters=2, kernel_size=3, padding="same", **kwargs):
+    return layers.Conv2D(filters, kernel_size, padding=padding, **kwargs)
+
+
+STACKS = {
+    "dilation": (_layered, (_conv(dilation_rate=3), _conv(1)), (1, 4, 1)),
+    "sides": (_layered, (_conv(1, (3, 9)),), (1, 4, 1)),
+    "separable": (_layered, (layers.SeparableConv2D(1, 5, padding="same"),), (1, 2, 1)),
+    "padded first": (
+        _layered,
+        (layers.ZeroPadding2D(2), _conv(padding="valid"), _conv(1, padding="valid")),
+        (1, 2, 1),
+    ),
+    "sub-pixel": (
+        _layered,
+        (_conv(4), lambda x: ops.depth_to_space(x, 2, "channels_last")),
+        (2, 1, 1),
+    ),
+    "nearest": (_layered, (layers.UpSampling2D(2), _conv(1, 5)), (2, 1, 1)),
+    "bilinear": (
+        _layered,
+        (layers.UpSampling2D(2, interpolation="bilinear"), _conv(1)),
+        (2, 1, 1),
+    ),
+    "transposed": (
+        _layered,
+        (_conv(), layers.Conv2DTranspose(1, 4, strides=2, padding="same")),
+        (2, 2, 1),
+    ),
+    "sequential": (
+        lambda *stack: keras.Sequential([keras.Input((None, None, 1)), *stack]),
+        (_conv(activation="softplus"), layers.BatchNormalization(), _conv(1)),
+        (1, 2, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_other_layers(name):
+    build, stack, expected = STACKS[name]
+    model = build(*stack)
+    assert receptive_field(model) == ReceptiveField(*expected)
+    assert measured_radius(model, expected[0]) <= expected[1]
+
+
+def test_hourglass():
+    """Pooling and strides: the radius covers every phase, the stride is theirs."""
+    model = _layered(
+        _conv(strides=2),
+        layers.AveragePooling2D(2),
+        _conv(),
+        layers.UpSampling2D(4),
+        _conv(1),
+    )
+    field = receptive_field(model)
+    assert (field.scale, field.stride) == (1, 4)
+    measured = measured_radius(model, 1, stride=4)
+    assert measured <= field.radius <= measured + 4
+
+
+def test_branches_nested_models_and_operations():
+    inner = _layered(_conv(1, 7), layers.ReLU())
+    image = keras.Input((None, None, 1))
+    wide = inner(inner(image))
+    narrow = _conv(1)(image)
+    joined = layers.Concatenate()([wide, ops.exp(-ops.square(narrow)) * 2.0 + image])
+    model = keras.Model(image, _conv(1, 1)(joined))
+    assert receptive_field(model) == ReceptiveField(1, 6, 1)
+    assert measured_radius(model, 1) == 6
+
+
+def _unknown():
+    return _layered(_conv(), layers.GroupNormalization(1, name="whole"), _conv(1))
+
+
+def _two_scales():
+    image = keras.Input((None, None, 1))
+    halved = layers.UpSampling2D(2, name="up")(_conv(1, strides=4)(image))
+    return keras.Model(image, ops.add(halved, image))
+
+
+def _beside():
+    image = keras.Input((None, None, 1))
+    return keras.Model(image, layers.Concatenate(axis=1, name="beside")([image, image]))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (_unknown, "'whole' of class GroupNormalization is not known; use tile=0"),
+        (_two_scales, "different scales"),
+        (_beside, "'beside' of class Concatenate is not known"),
+        (lambda: _layered(_conv(1, strides=2)), "factors 1/2"),
+        (lambda: _layered(_conv(5)), "one image of 1 or 3 channels"),
+        (
+            lambda: keras.Sequential([keras.Input((8, 8, 1)), _conv(1)]),
+            "any height and width",
+        ),
+    ],
+)
+def test_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        receptive_field(build())

@@ -1,0 +1,259 @@
+"""The space of the search: networks of one size, split differently.
+
+A network here is a row of convolutions, each but the last followed by an `XUnit` or
+by batch normalization and ReLU: the paper's xNet and ConvNet with any kernels. Its
+filters are not free. They are what the budget leaves after kernels, depth and
+activations have been chosen, so that all networks of a search have the same number
+of parameters.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import product
+
+import keras
+
+try:
+    import keras_tuner
+except ImportError as error:
+    raise ImportError(
+        'The search needs KerasTuner: pip install "xunit-keras[tune]".'
+    ) from error
+
+from pipelines import train
+from xunit_keras.budget import ParameterCount, count_chain, filters_for_budget
+from xunit_keras.layers import BatchNormalization, BicubicUpsampling, XUnit
+from xunit_keras.models.building import (
+    channel_axis,
+    conv,
+    finish,
+    image_dtype,
+    image_input,
+)
+
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A row of convolutions and activations.
+
+    Attributes:
+        kernels: Sides of the convolutions' kernels, first to last.
+        filters: Filters of all convolutions but the last.
+        xunit_kernel: Side of the activations' depthwise kernels; None for batch
+            normalization and ReLU.
+        channels: Channels of the image.
+        scale: Factor of the super resolution, 1 for the other tasks.
+        residual: The last convolution predicts what to add to the (enlarged) image,
+            and not the image itself.
+    """
+
+    kernels: tuple[int, ...]
+    filters: tuple[int, ...]
+    xunit_kernel: int | None = None
+    channels: int = 1
+    scale: int = 1
+    residual: bool = True
+
+    @property
+    def parameters(self) -> ParameterCount:
+        """What `count_parameters` gives for the model."""
+        return count_chain(self.kernels, self.filters, self.channels, self.xunit_kernel)
+
+    @property
+    def activation(self) -> str:
+        """`"ReLU"`, or XUnit with its kernel."""
+        kernel = self.xunit_kernel
+        return "ReLU" if kernel is None else f"XUnit {kernel}x{kernel}"
+
+    def __str__(self) -> str:
+        count = self.parameters
+        text = (
+            f"{count.total:,} parameters, {count.activation_share:.1%} in the "
+            f"activations: {len(self.kernels)} convolutions with kernels "
+            f"{'-'.join(map(str, self.kernels))}, filters "
+            f"{'-'.join(map(str, self.filters))}, {self.activation}"
+        )
+        return text if self.residual else text + ", not residual"
+
+    def build(self, name: str = "searched") -> keras.Model:
+        """The model: `(batch, height, width, channels)`, values in [0, 1]."""
+        inputs = x = image = image_input(self.channels)
+        if self.scale > 1:
+            x = image = BicubicUpsampling(
+                self.scale, dtype=image_dtype(), name="bicubic"
+            )(inputs)
+        *hidden, last = self.kernels
+        for i, (filters, kernel) in enumerate(
+            zip(self.filters, hidden, strict=True), start=1
+        ):
+            x = conv(filters, kernel, f"conv_{i}")(x)
+            if self.xunit_kernel is None:
+                x = BatchNormalization(axis=channel_axis(), name=f"norm_{i}")(x)
+                x = keras.layers.ReLU(name=f"relu_{i}")(x)
+            else:
+                x = XUnit(self.xunit_kernel, name=f"xunit_{i}")(x)
+        outputs = conv(
+            self.channels,
+            last,
+            f"conv_{len(self.kernels)}",
+            small=self.residual,
+            dtype=image_dtype(),
+        )(x)
+        if self.residual:
+            outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
+                [image, outputs]
+            )
+        return finish(inputs, outputs, name, weights=None)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search chooses from; one value fixes a choice."""
+
+    budget: tuple[int, ...]
+    """Parameters of every network, or several numbers to choose from."""
+
+    depths: tuple[int, ...] = (3, 4, 5, 6, 8)
+    """Numbers of convolutions."""
+
+    first_kernels: tuple[int, ...] = (3, 5)
+    """Sides of the first convolution's kernel."""
+
+    middle_kernels: tuple[int, ...] = (3,)
+    """Sides of the kernels of the convolutions between first and last."""
+
+    last_kernels: tuple[int, ...] = (3, 5)
+    """Sides of the last convolution's kernel."""
+
+    activations: tuple[int, ...] = (0, 1, 3, 5, 7, 9, 11)
+    """Sides of the kernels of XUnit; 0 is ReLU, which has no parameters."""
+
+    learning_rates: tuple[float, ...] = ()
+    """Learning rates to choose from, where --learning-rate is to be searched too."""
+
+    tune_residual: bool = False
+    """Search, too, whether the network predicts the image or what to add to it."""
+
+    def __post_init__(self):
+        for name in ("budget", "depths", "first_kernels", "middle_kernels"):
+            self._check(name, lowest=1 if name != "depths" else 2)
+        self._check("last_kernels", lowest=1)
+        self._check("activations", lowest=0)
+        if any(kernel and kernel % 2 == 0 for kernel in self.activations):
+            raise ValueError(
+                "`activations` must be odd, or 0 for ReLU. "
+                f"Received: activations={self.activations}"
+            )
+
+    def _check(self, name, lowest):
+        values = getattr(self, name)
+        if not values or min(values) < lowest:
+            raise ValueError(
+                f"`{name}` must be integers of at least {lowest}. "
+                f"Received: {name}={values}"
+            )
+
+    def choices(self) -> dict[str, tuple]:
+        """The values of every hyperparameter, by name."""
+        choices = {
+            "budget": self.budget,
+            "depth": self.depths,
+            "first_kernel": self.first_kernels,
+            "middle_kernel": self.middle_kernels,
+            "last_kernel": self.last_kernels,
+            "activation": self.activations,
+        }
+        if self.learning_rates:
+            choices["learning_rate"] = self.learning_rates
+        if self.tune_residual:
+            choices["residual"] = (True, False)
+        return choices
+
+    def combinations(self) -> list[dict]:
+        """All combinations, feasible or not."""
+        choices = self.choices()
+        return [
+            dict(zip(choices, values, strict=True))
+            for values in product(*choices.values())
+        ]
+
+
+class BudgetHyperModel(keras_tuner.HyperModel):
+    """Networks with the parameters of a budget, to be searched with KerasTuner.
+
+    Args:
+        space: What to choose from.
+        config: How to train; gives task, channels and scale, and what the space
+            leaves open.
+
+    Example:
+    >>> hypermodel = BudgetHyperModel(Space((30_000,)), config)
+    >>> model = hypermodel.build(keras_tuner.HyperParameters())
+    """
+
+    def __init__(self, space: Space, config: train.Config):
+        super().__init__(name="budget")
+        self.space = space
+        self.config = config
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Registers all choices of the space."""
+        for name, values in self.space.choices().items():
+            hp.Choice(name, list(values))
+
+    def architecture(self, values: dict) -> Architecture:
+        """The network of some values of the hyperparameters.
+
+        Raises:
+            ValueError: They cannot meet the budget.
+        """
+        depth = values["depth"]
+        kernels = (
+            values["first_kernel"],
+            *[values["middle_kernel"]] * (depth - 2),
+            values["last_kernel"],
+        )
+        xunit_kernel = values["activation"] or None
+        return Architecture(
+            kernels,
+            filters_for_budget(
+                values["budget"],
+                kernels,
+                self.config.channels,
+                xunit_kernel,
+                TOLERANCE,
+            ),
+            xunit_kernel,
+            self.config.channels,
+            self.config.scale,
+            bool(values.get("residual", self.config.residual)),
+        )
+
+    def is_feasible(self, values: dict) -> bool:
+        """Whether some number of filters meets the budget."""
+        try:
+            self.architecture(values)
+        except ValueError:
+            return False
+        return True
+
+    def training(self, values: dict) -> train.Config:
+        """How the network of some values is trained."""
+        rate = values.get("learning_rate", self.config.learning_rate)
+        # Between machines, KerasTuner sends 32-bit numbers.
+        return dataclasses.replace(self.config, learning_rate=float(f"{rate:.6g}"))
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The compiled network of a trial.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: The trial cannot meet the budget.
+        """
+        self.declare_hyperparameters(hp)
+        try:
+            architecture = self.architecture(hp.values)
+        except ValueError as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        return train.build(self.training(hp.values), lambda _: architecture.build())

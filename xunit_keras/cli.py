@@ -1,0 +1,320 @@
+"""The command line: `xunit-keras restore | list | demo | convert`.
+
+What needs Keras is imported where it is used: help, and complaints about arguments,
+should not wait seconds for TensorFlow.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+_out = Console(highlight=False, markup=False, soft_wrap=True)
+_err = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
+
+
+class UsageError(Exception):
+    """The command cannot start as it was given; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Restore a photograph, or all photographs in a folder and below it.
+
+    The EXIF orientation is applied; transparency, colour profile, EXIF data and 16-bit
+    grey are kept. A file that cannot be restored is reported, and the others go on.
+    """
+
+    input: Annotated[Path, tyro.conf.arg(aliases=("-i",), metavar="FILE|FOLDER")]
+    """A photograph, or a folder of them."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="FILE|FOLDER")]
+    """Where the result goes: a file, or a folder. A folder of photographs gives a
+    folder with the same names and subfolders."""
+
+    model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
+    """A released model (see `xunit-keras list`), a model folder, or a .keras file."""
+
+    tile: Annotated[
+        int | Literal["auto"], tyro.conf.arg(aliases=("-t",), metavar="PIXELS|auto")
+    ] = "auto"
+    """Work on tiles of at most so many pixels a side. Smaller tiles need less memory
+    and more time, and give the same result. 0: the whole image at once."""
+
+    self_ensemble: bool = False
+    """Average over the eight flips and rotations: a little better, eight times as
+    long."""
+
+    skip_existing: bool = False
+    """Leave out the photographs whose result is there already."""
+
+    def run(self) -> int:
+        """Restores; the exit code is 1 if a file failed."""
+        jobs = self._jobs()
+        if not jobs:
+            _out.print("Every result is there already.")
+            return 0
+        model = self._load_model()
+        failed = 0
+        with _progress() as progress:
+            task = progress.add_task("")
+            for number, (source, target) in enumerate(jobs, start=1):
+                name = f"{source.name} ({number} of {len(jobs)})"
+                progress.reset(task, description=name)
+
+                def show(done, total):
+                    progress.update(task, completed=done, total=total)
+
+                try:
+                    self._restore_file(source, target, model, show)
+                # Whatever is wrong with one file, the others go on.
+                except Exception as error:
+                    failed += 1
+                    progress.console.print(_one_line(error, source))
+        _out.print(f"Restored {len(jobs) - failed} of {len(jobs)} into {self.output}")
+        return 1 if failed else 0
+
+    def _jobs(self) -> list[tuple[Path, Path]]:
+        """Which file is to become which."""
+        from xunit_keras import images
+
+        if self.tile != "auto" and self.tile < 0:
+            raise UsageError(f"--tile must not be negative. Received: {self.tile}")
+        if self.input.is_dir():
+            jobs = self._folder_jobs()
+        elif self.input.exists():
+            target = self.output
+            if target.is_dir():
+                target /= self.input.name
+            if target.suffix.lower() not in images.SUFFIXES:
+                raise UsageError(
+                    f"The output's suffix must be one of {', '.join(images.SUFFIXES)}. "
+                    f"Received: {str(target)!r}"
+                )
+            jobs = [(self.input, target)]
+        else:
+            raise UsageError(f"There is no file or folder {str(self.input)!r}.")
+        sources = {source.resolve() for source, _ in jobs}
+        for _, target in jobs:
+            if target.resolve() in sources:
+                raise UsageError(
+                    f"The result would replace the photograph {str(target)!r}. "
+                    "Give another --output."
+                )
+        if self.skip_existing:
+            jobs = [(source, target) for source, target in jobs if not target.exists()]
+        return jobs
+
+    def _folder_jobs(self) -> list[tuple[Path, Path]]:
+        from xunit_keras import images
+
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(
+                "A folder of photographs gives a folder, and the output is a file. "
+                f"Received: {str(self.output)!r}"
+            )
+        sources = images.find(self.input)
+        folder, results = self.input.resolve(), self.output.resolve()
+        if results != folder and results.is_relative_to(folder):
+            # Results of an earlier run are not photographs to restore.
+            sources = [s for s in sources if not s.resolve().is_relative_to(results)]
+        if not sources:
+            raise UsageError(
+                f"There are no photographs in {str(self.input)!r}. "
+                f"Known suffixes: {', '.join(images.SUFFIXES)}"
+            )
+        return [(s, self.output / s.relative_to(self.input)) for s in sources]
+
+    def _load_model(self):
+        with _quiet():
+            from xunit_keras import zoo
+            from xunit_keras.receptive_field import receptive_field
+        try:
+            model = zoo.load(self.model)
+            if self.tile != 0:
+                receptive_field(model)  # Raises for models that tiles do not suit.
+        except Exception as error:
+            raise UsageError(_one_line(error, self.model)) from error
+        return model
+
+    def _restore_file(self, source: Path, target: Path, model, show) -> None:
+        from xunit_keras import images, restoration
+
+        photograph = images.read(source)
+        scale = restoration.scale_on(model, *photograph.pixels.shape[:2])
+        images.check_writable(target, photograph, scale)
+        pixels = restoration.restore(
+            photograph.pixels, model, self.tile, self.self_ensemble, show
+        )
+        alpha = photograph.alpha
+        if alpha is not None and scale > 1:
+            alpha = restoration.enlarge(alpha, scale)
+        images.write(target, replace(photograph, pixels=pixels, alpha=alpha))
+
+
+@dataclass(frozen=True)
+class List:
+    """List the released models."""
+
+    def run(self) -> int:
+        """Prints a table."""
+        with _quiet():
+            from xunit_keras import demo, zoo
+        table = Table("model", "task", "images", "parameters")
+        for name in zoo.list_models():
+            card = zoo.card(name)
+            table.add_row(
+                name,
+                demo.purpose(card),
+                "RGB" if card["channels"] == 3 else "grey",
+                f"{card['parameters']:,}" if "parameters" in card else "",
+            )
+        _out.print(table)
+        return 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Degrade the bundled photographs, restore them with every released model.
+
+    Prints the PSNR before and after, and writes a picture of both for each model.
+    """
+
+    output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="FOLDER")] = Path(
+        "demo"
+    )
+    """Where the pictures go."""
+
+    def run(self) -> int:
+        """Runs the demonstration."""
+        with _quiet():
+            from xunit_keras import demo, images, zoo
+        names = zoo.list_models()
+        if not names:
+            raise UsageError("This package holds no released models to show.")
+        for name in names:
+            card = zoo.card(name)
+            with _progress() as progress:
+                comparisons = list(
+                    progress.track(
+                        demo.compare(name), total=demo.COUNT, description=name
+                    )
+                )
+            rows = [(c.name, c.degraded_psnr, c.restored_psnr) for c in comparisons]
+            rows.append(("mean", *demo.mean_psnr(comparisons)))
+            table = Table("photograph", title=f"{name}: {demo.protocol(card)}")
+            for column in ("degraded", "restored"):
+                table.add_column(column, justify="right")
+            for photograph, *scores in rows:
+                table.add_row(photograph, *(f"{score:.2f} dB" for score in scores))
+            _out.print(table)
+            path = self.output / f"{name}.png"
+            images.write(path, images.Photograph(demo.sheet(comparisons)))
+            _out.print(f"Before and after: {path}\n")
+        return 0
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Convert a checkpoint of the paper's authors into a .keras file.
+
+    Nothing in the checkpoint is executed, and PyTorch is not needed.
+    """
+
+    input: Annotated[Path, tyro.conf.arg(aliases=("-i",), metavar="FILE")]
+    """A file written by `torch.save`."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="NAME.keras")]
+    """The Keras model to write."""
+
+    def run(self) -> int:
+        """Converts."""
+        with _quiet():
+            from xunit_keras import checkpoints
+        try:
+            model = checkpoints.convert(self.input, self.output)
+        except (ValueError, OSError) as error:
+            raise UsageError(_one_line(error, self.output)) from error
+        _out.print(f"{self.output}: {model.name}, {model.count_params():,} weights")
+        return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: What stands behind `xunit-keras`; None for the process' own.
+
+    Returns:
+        The exit code: 0; 1 if a file failed; 2 if the command cannot start as given;
+        130 if interrupted.
+    """
+    command = tyro.cli(
+        Restore | List | Demo | Convert,
+        prog="xunit-keras",
+        description="Restores photographs with small neural networks.",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    try:
+        return command.run()
+    except UsageError as error:
+        _err.print(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _err.print("Interrupted. What was written is complete.")
+        return 130
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=_err,
+        transient=True,
+        disable=not _err.is_terminal,
+    )
+
+
+def _one_line(error: Exception, subject: str | Path) -> str:
+    """The message of an error, which names the subject, in one line."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if str(subject) in message:
+        return message
+    return f"{str(subject)!r}: {message}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow's remarks on processor and drivers from the user.
+
+    Part of them come before it has looked at TF_CPP_MIN_LOG_LEVEL.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
