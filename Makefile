@@ -1,16 +1,20 @@
-# make demo: restore photographs; make test: lint and the whole test suite.
+# make demo: restore photographs; make test: lint and tests; make test-all: also the
+# slow tests, which train, and score on the real data sets where they are present.
 # PYTHON picks the interpreter, VENV the environment that is made.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint
+.PHONY: demo test test-all lint
 
 demo: $(VENV)/installed
 	$(BIN)/xunit-keras demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-all: lint
+	$(BIN)/python -m pytest -m ""
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
-r"""Releases a trained model: scores it and puts it into the zoo with its card.
+"""Releases a trained model: scores it and puts it into the zoo with its card.
 
-python pipelines/release.py --run runs/sr-xsrcnn_f-x3 --name xsrcnn-f-x3 \
-        --data set5 set14 bsd100
+    python pipelines/release.py --run runs/sr-xsrcnn_f-x3 --name xsrcnn-f-x3
+
+It is scored on the test sets of its task, and on the sample photographs, on which
+every later change of the package must reach the same score.
 """
 
 import os
@@ -13,12 +15,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tyro
 
-from pipelines import evaluate
+from pipelines import datasets, evaluate
 from xunit_keras import count_parameters, zoo
 
 ZOO = Path(__file__).resolve().parent.parent / "saved_models"
 # Where a run lies and reads is of no use to others.
 _LOCAL = ("data_root", "out")
+_TEST_SETS = {
+    ("denoise", 1): ("bsd68",),
+    ("denoise", 3): ("cbsd68",),
+    ("derain", 3): ("rain12",),
+    ("sr", 1): ("set5", "set14", "bsd100"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,9 @@ class Config:
     name: str
     """Name in the zoo."""
 
-    data: tuple[str, ...]
-    """Test sets to score."""
+    data: tuple[str, ...] = ()
+    """Test sets to score. By task and channels: bsd68, cbsd68; rain12; or set5,
+    set14 and bsd100."""
 
     sigma: tuple[float, ...] = ()
     """Noise levels to score. Default: the one of the training."""
@@ -54,15 +63,19 @@ def release(config: Config) -> None:
     card["parameters"] = count_parameters(model).total
     card["scores"] = []
     for sigma in config.sigma or (None,):
-        score = evaluate.Config(str(folder), config.data, sigma=sigma)
+        score = evaluate.Config(str(folder), (), sigma=sigma)
         protocol = evaluate.find_protocol(score, model)
-        for data in config.data:
+        test_sets = config.data or _TEST_SETS[protocol.task, protocol.channels]
+        if protocol.task != "derain":  # the sample has no rainy photographs
+            test_sets = (*test_sets, datasets.SAMPLE)
+        for data in test_sets:
             rows = evaluate.evaluate(model, data, protocol, config.data_root)
             evaluate.print_table(data, protocol, rows)
             card["scores"].append(
                 {
                     "data": data,
                     "protocol": str(protocol),
+                    **({"sigma": protocol.sigma} if protocol.task == "denoise" else {}),
                     "images": len(rows),
                     **{k: round(v, 4) for k, v in evaluate.means(rows).items()},
                 }

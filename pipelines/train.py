@@ -355,6 +355,7 @@ def train(
         initial_epoch=epoch,
         epochs=epochs,
         steps_per_epoch=config.every,
+        shuffle=False,
         callbacks=[
             StopOnDivergence(),
             Validation(test_images, protocol(config)),

@@ -16,8 +16,8 @@ from pathlib import Path
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
+from tuning.files import write_json
 from tuning.hypermodel import BudgetHyperModel
-from tuning.training import write_json
 
 # The longest training of Hyperband, in rounds; its first trials get one round.
 HYPERBAND_ROUNDS = 9

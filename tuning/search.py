@@ -16,7 +16,6 @@ On several machines, give each of them the same command, and
 
 import contextlib
 import dataclasses
-import json
 import os
 import statistics
 import sys
@@ -37,9 +36,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import scoring, train
+from tuning.files import claim, write_json
 from tuning.hypermodel import TOLERANCE, Architecture, BudgetHyperModel, Space
 from tuning.oracles import HYPERBAND_ROUNDS, ORACLES, SearchOracle
-from tuning.training import TrainingFailedError, train_apart, write_json
+from tuning.training import TrainingFailedError, train_apart
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,6 @@ def join(search: Search) -> str:
         return "alone"
     is_chief = "chief" in os.environ.get("KERASTUNER_TUNER_ID", "")
     return "chief" if is_chief else "worker"
-
-
-def claim(search: Search) -> None:
-    """Takes the folder of the search, or refuses where another search would be lost."""
-    path = search.config.out / "search.json"
-    now = dataclasses.asdict(search)
-    for name in ("trials", "chief", "worker", "lease"):
-        del now[name]
-    now = json.loads(json.dumps(now, default=str))
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != now:
-            raise ValueError(
-                f"{search.config.out} holds a search with other settings, see "
-                f"{path.name} there. Give the same, or another --out."
-            )
-    search.config.out.mkdir(parents=True, exist_ok=True)
-    write_json(path, now)
 
 
 def check_space(hypermodel: BudgetHyperModel) -> None:
@@ -332,7 +314,11 @@ def run(search: Search) -> list[dict]:
     check_space(hypermodel)
     if part != "chief":
         check_data(search.config)
-    claim(search)
+    # More trials, or other machines, make no other search.
+    settings = dataclasses.asdict(search)
+    for name in ("trials", "chief", "worker", "lease"):
+        del settings[name]
+    claim(search.config.out / "search.json", settings)
 
     def on_end(trial):
         rows = [describe(t, hypermodel) for t in oracle.trials.values()]
@@ -350,7 +336,10 @@ def run(search: Search) -> list[dict]:
         print(f"Going on after {len(oracle.end_order)} trials.")
     if part == "chief":
         oracle.watch()
-        print(f"Handing out trials at {search.chief}.", flush=True)
+        address = ":".join(
+            os.environ[f"KERASTUNER_ORACLE_{name}"] for name in ("IP", "PORT")
+        )
+        print(f"Handing out trials at {address}.", flush=True)
     tuner.search()
     if part == "worker":
         return []

@@ -5,14 +5,11 @@ kills takes nothing else along.
 """
 
 import contextlib
-import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 from pipelines import train
 from pipelines.callbacks import History
@@ -91,16 +88,3 @@ def _end_with_parent():
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under another name first, so that it is never seen in part."""
-    partial = path.with_name(f"partial.{os.getpid()}.{path.name}")
-    write(partial)
-    partial.replace(path)
-
-
-def write_json(path: Path, content) -> None:
-    """Writes a JSON file, never seen in part."""
-    text = json.dumps(content, indent=2, default=str) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))

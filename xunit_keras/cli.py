@@ -181,7 +181,7 @@ class List:
                 name,
                 demo.purpose(card),
                 "RGB" if card["channels"] == 3 else "grey",
-                f"{card['parameters']:,}" if "parameters" in card else "",
+                f"{card['parameters']:,}",
             )
         _out.print(table)
         return 0

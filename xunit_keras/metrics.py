@@ -71,8 +71,7 @@ def _prepare(image, reference, shave, on_luminance):
     for dtype in (image.dtype, reference.dtype):
         if not np.issubdtype(dtype, np.floating):
             raise ValueError(
-                "Images to compare must be floats in [0, 1]. Received: "
-                f"dtype={dtype}"
+                f"Images to compare must be floats in [0, 1]. Received: dtype={dtype}"
             )
     if on_luminance:
         image, reference = luminance(image), luminance(reference)

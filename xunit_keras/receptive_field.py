@@ -8,7 +8,6 @@ import keras
 from keras import layers
 
 from xunit_keras.layers import BicubicUpsampling, XUnit
-from xunit_keras.layers.bicubic import REACH
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -37,8 +36,14 @@ _POINTWISE_OPERATIONS = frozenset(
     "Minimum Multiply Negative Power Reciprocal Relu Relu6 Rsqrt Sigmoid Silu Softplus "
     "Sqrt Square Subtract Tanh TrueDivide".split()
 )
-# Further neighbours that each interpolation of `UpSampling2D` looks at.
-_INTERPOLATIONS = {"nearest": 0, "bilinear": 1, "bicubic": 2}
+# How far from a sample, in pixels of its input, the kernel of an interpolation reaches.
+_SUPPORTS = {
+    "nearest": Fraction(1, 2),
+    "bilinear": 1,
+    "bicubic": 2,
+    "lanczos3": 3,
+    "lanczos5": 5,
+}
 
 
 @dataclass(frozen=True)
@@ -232,11 +237,9 @@ def _view(operation, axis):
             cut = max(reach + 1 - factor, 0) // 2
         return Fraction(reach - cut, factor), Fraction(cut, factor), Fraction(1, factor)
     if isinstance(operation, BicubicUpsampling):
-        return _enlarged_view(operation.scale, REACH)
+        return _enlarged_view(operation.scale, "bicubic")
     if isinstance(operation, layers.UpSampling2D):
-        neighbours = _INTERPOLATIONS.get(operation.interpolation)
-        if neighbours is not None:
-            return _enlarged_view(operation.size[axis], neighbours)
+        return _enlarged_view(operation.size[axis], operation.interpolation)
     if isinstance(operation, layers.ZeroPadding2D):
         before = operation.padding[axis][0]
         return before, -before, 1
@@ -244,7 +247,7 @@ def _view(operation, axis):
         before = operation.cropping[axis][0]
         return -before, before, 1
     if type(operation).__name__ == "DepthToSpace":
-        return _enlarged_view(operation.block_size, 0)
+        return _enlarged_view(operation.block_size, "nearest")
     raise ValueError(
         f"The receptive field of the layer {operation.name!r} of class "
         f"{type(operation).__name__} is not known; use tile=0."
@@ -259,6 +262,14 @@ def _strided_view(reach, stride, padding):
     return reach // 2, reach - max(reach + 1 - stride, 0) // 2, stride
 
 
-def _enlarged_view(factor, neighbours):
-    """The view of an interpolation: pixel `i // factor` and some neighbours."""
-    return Fraction(factor - 1, factor) + neighbours, neighbours, Fraction(1, factor)
+def _enlarged_view(factor, interpolation):
+    """The view of an interpolation: `factor` samples lie in each pixel."""
+    support = _SUPPORTS[interpolation]
+    before = after = 0
+    for phase in range(factor):
+        position = Fraction(phase, factor)
+        centre = position + Fraction(1 - factor, 2 * factor)
+        # The kernel is zero at the ends of its support.
+        before = max(before, position - (math.floor(centre - support) + 1))
+        after = max(after, math.ceil(centre + support) - 1 - position)
+    return before, after, Fraction(1, factor)

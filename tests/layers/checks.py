@@ -77,8 +77,7 @@ def check_layer(
     # Weights.
     assert sum(int(np.prod(w.shape)) for w in layer.trainable_weights) == trainable
     assert (
-        sum(int(np.prod(w.shape)) for w in layer.non_trainable_weights)
-        == non_trainable
+        sum(int(np.prod(w.shape)) for w in layer.non_trainable_weights) == non_trainable
     )
 
     # Precision: variables stay in float32 and the result is near.

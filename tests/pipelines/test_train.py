@@ -91,7 +91,7 @@ def test_a_folder_that_holds_another_run_is_refused(config):
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence(config, monkeypatch):
     monkeypatch.setattr(
-        train.CentreMeanSquaredError, "call", lambda self, y, p: y[..., 0] * np.nan
+        train.CentreMeanSquaredError, "call", lambda self, y, p: p[..., 0] * np.nan
     )
     with pytest.raises(DivergenceError, match=r"became nan at step 1.*learning-rate"):
         train.train(config)

@@ -70,7 +70,6 @@ class BicubicUpsampling(keras.layers.Layer):
             )
         self.scale = int(scale)
         self.data_format = data_format
-        self._spatial_axes = (1, 2) if data_format == "channels_last" else (2, 3)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
@@ -85,19 +84,25 @@ class BicubicUpsampling(keras.layers.Layer):
     def call(self, inputs):
         # Keras hands integers on as they are, and the taps are fractions.
         inputs = ops.cast(inputs, self.compute_dtype)
-        for axis in self._spatial_axes:
-            inputs = _mirror(inputs, axis)
+        # TensorFlow has no channels_first convolution on a CPU.
+        channels_first = self.data_format == "channels_first"
+        if channels_first:
+            inputs = ops.transpose(inputs, (0, 2, 3, 1))
+        inputs = _mirror(_mirror(inputs, axis=1), axis=2)
         outputs = ops.conv(
             inputs,
             ops.cast(self._kernel, inputs.dtype),
             padding="valid",
-            data_format=self.data_format,
+            data_format="channels_last",
         )
-        return ops.depth_to_space(outputs, self.scale, data_format=self.data_format)
+        outputs = ops.depth_to_space(outputs, self.scale, data_format="channels_last")
+        if channels_first:
+            outputs = ops.transpose(outputs, (0, 3, 1, 2))
+        return outputs
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)
-        for axis in self._spatial_axes:
+        for axis in (1, 2) if self.data_format == "channels_last" else (2, 3):
             shape[axis] = None if shape[axis] is None else shape[axis] * self.scale
         return tuple(shape)
 

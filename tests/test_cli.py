@@ -1,0 +1,352 @@
+"""The command line, from arguments to files and exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import xunit_keras
+from xunit_keras import demo, images, restoration, zoo
+from xunit_keras.cli import main
+from xunit_keras.images import Photograph
+from xunit_keras.layers import BicubicUpsampling
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder of small models, laid out as the released ones are."""
+    folder = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(0)
+    denoise = {"task": "denoise", "sigma": [25.0], "scale": 1, "channels": 1}
+    zoo.save(xunit_keras.xdncnn(depth=3, filters=4), folder / "grey", denoise)
+    derain = {"task": "derain", "scale": 1, "channels": 3}
+    zoo.save(xunit_keras.xderain(depth=3, filters=4), folder / "rain", derain)
+    image = keras.Input((None, None, 1))
+    bicubic = keras.Model(image, BicubicUpsampling(3)(image))
+    zoo.save(bicubic, folder / "x3", {"task": "sr", "scale": 3, "channels": 1})
+    return folder
+
+
+def pixels(*shape, dtype=np.uint8, seed=0):
+    """A random image, in 8-pixel blocks so that JPEG keeps it nearly."""
+    height, width, *channels = shape
+    random = np.random.default_rng(seed)
+    small = random.integers(
+        np.iinfo(dtype).max, size=(-(-height // 8), -(-width // 8), *channels)
+    )
+    blocks = small.repeat(8, axis=0).repeat(8, axis=1)
+    return blocks[:height, :width].astype(dtype)
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_one_photograph(models, tmp_path, capsys):
+    source, target = tmp_path / "in.png", tmp_path / "deeper" / "out.png"
+    images.write(source, Photograph(pixels(30, 45, 3)))
+    assert run("restore", "-i", source, "-o", target, "-m", models / "grey") == 0
+    expected = xunit_keras.restore(pixels(30, 45, 3), models / "grey")
+    np.testing.assert_array_equal(images.read(target).pixels, expected)
+    assert "Restored 1 of 1" in capsys.readouterr().out
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    arguments = ("--tile", 9, "--self-ensemble", "--model", models / "grey")
+    assert run("restore", "--input", source, "--output", folder, *arguments) == 0
+    expected = xunit_keras.restore(
+        pixels(30, 45, 3), models / "grey", tile=9, self_ensemble=True
+    )
+    np.testing.assert_array_equal(images.read(folder / "in.png").pixels, expected)
+
+
+def test_what_a_file_carries(models, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[274] = 6  # Orientation: to be turned by a quarter.
+    exif[305] = "a camera"
+    rgba = np.dstack([pixels(16, 24, 3), pixels(16, 24, seed=1)])
+    Image.fromarray(rgba).save(tmp_path / "in.png", icc_profile=profile, exif=exif)
+    out = tmp_path / "out.png"
+    assert (
+        run("restore", "-i", tmp_path / "in.png", "-o", out, "-m", models / "x3") == 0
+    )
+    result = images.read(out)
+    upright = np.rot90(rgba, -1)
+    assert result.pixels.shape == (72, 48, 3)
+    np.testing.assert_array_equal(
+        result.alpha, restoration.enlarge(np.ascontiguousarray(upright[..., 3]), 3)
+    )
+    assert np.abs(result.pixels[1::3, 1::3] - upright[..., :3].astype(int)).max() <= 1
+    assert result.icc_profile == profile
+    kept = Image.open(out).getexif()
+    assert (kept.get(274), kept.get(305)) == (None, "a camera")
+
+
+def test_sixteen_bits(models, tmp_path):
+    deep = pixels(20, 20, dtype=np.uint16)
+    images.write(tmp_path / "in.png", Photograph(deep))
+    out = tmp_path / "out.tif"
+    arguments = ("-i", tmp_path / "in.png", "-o", out, "-m", models / "grey")
+    assert run("restore", *arguments) == 0
+    result = images.read(out).pixels
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result, xunit_keras.restore(deep, models / "grey"))
+    assert len(np.unique(result)) > 256
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Good photographs and bad files, in folders."""
+    folder = tmp_path / "photographs"
+    good = {"a.png": (9, 9), "b/ä ö.jpg": (16, 24, 3), "b/c/[x].webp": (1, 1, 3)}
+    for name, shape in good.items():
+        images.write(folder / name, Photograph(pixels(*shape)))
+    whole = (folder / "b/ä ö.jpg").read_bytes()
+    (folder / "b" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("This is no image.")
+    (folder / "notes.txt").write_text("Nor is this, and nobody said so.")
+    return folder, set(good)
+
+
+def written(folder):
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_folder(models, folder, tmp_path, capsys):
+    source, good = folder
+    out = tmp_path / "out"
+    arguments = ("restore", "-i", source, "-o", out, "-m", models / "grey")
+    assert run(*arguments) == 1
+    assert written(out) == good
+    captured = capsys.readouterr()
+    assert "Restored 3 of 5" in captured.out
+    complaints = captured.err.splitlines()
+    assert len(complaints) == 2
+    assert "cut.jpg" in complaints[0]
+    assert "text.png" in complaints[1]
+    for name in good:
+        original = images.read(source / name).pixels
+        assert images.read(out / name).pixels.shape == original.shape
+
+
+def test_skip_existing(models, folder, tmp_path, capsys):
+    source, good = folder
+    out = tmp_path / "out"
+    (source / "text.png").unlink()
+    (source / "b" / "cut.jpg").unlink()
+    (out / "b").mkdir(parents=True)
+    (out / "a.png").write_text("kept")
+    arguments = ("restore", "-i", source, "-o", out, "-m", models / "grey")
+    assert run(*arguments, "--skip-existing") == 0
+    assert written(out) == good
+    assert (out / "a.png").read_text() == "kept"
+    assert run(*arguments, "--skip-existing") == 0
+    assert "already" in capsys.readouterr().out
+    assert run(*arguments) == 0
+    assert images.read(out / "a.png").pixels.shape == (9, 9)
+
+
+def test_results_below_the_photographs_are_not_restored_again(models, folder):
+    source, good = folder
+    arguments = ("restore", "-i", source, "-o", source / "out", "-m", models / "grey")
+    for _ in range(2):
+        assert run(*arguments) == 1
+        assert written(source / "out") == good
+
+
+def test_photographs_are_not_replaced(models, folder, capsys):
+    source, _ = folder
+    before = (source / "a.png").read_bytes()
+    model = ("-m", models / "grey")
+    for i, o in (
+        (source, source),
+        (source / "a.png", source / "a.png"),
+        (source / "a.png", source),
+        (source / "a.png", source / "b" / ".." / "a.png"),
+    ):
+        assert run("restore", "-i", i, "-o", o, *model) == 2
+        assert "would replace the photograph" in capsys.readouterr().err
+    assert (source / "a.png").read_bytes() == before
+
+
+def test_what_a_format_cannot_hold(models, tmp_path, capsys):
+    images.write(tmp_path / "in.png", Photograph(pixels(9, 9, 3), pixels(9, 9)))
+    arguments = ("restore", "-i", tmp_path / "in.png", "-m", models / "grey")
+    assert run(*arguments, "-o", tmp_path / "out.jpg") == 1
+    assert "JPEG cannot keep transparency" in capsys.readouterr().err
+    assert written(tmp_path) == {"in.png"}
+
+
+def test_interrupted(models, folder, tmp_path, capsys, monkeypatch):
+    source, _ = folder
+    out = tmp_path / "out"
+    restore = restoration.restore
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return restore(*arguments)
+
+    monkeypatch.setattr(restoration, "restore", interrupted)
+    assert run("restore", "-i", source, "-o", out, "-m", models / "grey") == 130
+    assert written(out) == {"a.png"}
+    assert images.read(out / "a.png").pixels.shape == (9, 9)
+
+
+def _unsuited(tmp_path):
+    image = keras.Input((None, None, 1))
+    model = keras.Model(image, keras.layers.GroupNormalization(1, name="all")(image))
+    model.save(tmp_path / "unsuited.keras")
+    return tmp_path / "unsuited.keras"
+
+
+def test_start_refused(models, folder, tmp_path, capsys):
+    source, _ = folder
+    one = source / "a.png"
+    out = tmp_path / "out.png"
+    grey = models / "grey"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.keras").write_text("This is no model.")
+    cases = {
+        (source / "none.png", out, grey): "There is no file or folder",
+        (tmp_path / "empty", tmp_path / "o", grey): "There are no photographs in",
+        (source, one, grey): "the output is a file",
+        (one, tmp_path / "out", grey): "The output's suffix must be one of .png",
+        (one, tmp_path / "out.gif", grey): "The output's suffix must be one of .png",
+        (one, out, "no-such-model"): "There is no model 'no-such-model'",
+        (one, out, tmp_path / "none.keras"): "There is no model file",
+        (one, out, tmp_path / "broken.keras"): "broken.keras",
+        (one, out, _unsuited(tmp_path)): "use tile=0",
+    }
+    for (i, o, m), message in cases.items():
+        assert run("restore", "-i", i, "-o", o, "-m", m) == 2
+        complaint = capsys.readouterr().err
+        assert message in complaint
+        assert complaint.count("\n") == 1
+    assert run("restore", "-i", one, "-o", out, "-m", grey, "-t", -5) == 2
+    assert "--tile must not be negative. Received: -5" in capsys.readouterr().err
+    for arguments in ([], ["restore"], ["restore", "-t", "big"], ["no-such-command"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+    assert not out.exists()
+
+
+@pytest.fixture
+def released(models, monkeypatch):
+    monkeypatch.setattr(zoo, "_FOLDERS", (models,))
+
+
+def test_list(released, capsys):
+    assert run("list") == 0
+    out = capsys.readouterr().out
+    for words in (("grey", "denoise sigma 25"), ("rain", "RGB"), ("x3", "sr x3")):
+        line = next(line for line in out.splitlines() if words[0] in line)
+        assert words[1] in line
+
+
+def test_demo(released, capsys, tmp_path):
+    assert run("demo", "-o", tmp_path / "sheets") == 0
+    out = capsys.readouterr().out
+    assert written(tmp_path / "sheets") == {"grey.png", "rain.png", "x3.png"}
+    for text in ("sigma 25/255", "shave 3", "rain streaks", str(tmp_path)):
+        assert text in out
+    sheet = images.read(tmp_path / "sheets" / "x3.png").pixels
+    assert sheet.shape == (demo.COUNT * 264, 720, 3)
+
+
+def test_demo_scores(released):
+    """The `x3` model is bicubic: it must score as bicubic does, and noise as noise."""
+    for comparison in demo.compare("x3"):
+        assert comparison.degraded.shape == comparison.original.shape
+        assert comparison.restored_psnr == pytest.approx(comparison.degraded_psnr)
+        assert 20 < comparison.restored_psnr < 45
+    for comparison in demo.compare("grey"):
+        # Sigma 25, less what clipping takes away.
+        expected = 20 * np.log10(255 / 25)
+        assert expected <= comparison.degraded_psnr < expected + 1.5
+    first, second = (next(demo.compare("rain")) for _ in range(2))
+    np.testing.assert_array_equal(first.degraded, second.degraded)
+
+
+def test_demo_without_models(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(zoo, "_FOLDERS", (tmp_path,))
+    assert run("demo", "-o", tmp_path / "sheets") == 2
+    assert "no released models" in capsys.readouterr().err
+    assert not (tmp_path / "sheets").exists()
+
+
+def test_convert_refused(tmp_path, capsys):
+    (tmp_path / "bad.pkl").write_bytes(b"This is no checkpoint.")
+    out = tmp_path / "out.keras"
+    assert run("convert", "-i", tmp_path / "bad.pkl", "-o", out) == 2
+    assert "bad.pkl" in capsys.readouterr().err
+    assert run("convert", "-i", tmp_path / "bad.pkl", "-o", tmp_path / "out.h5") == 2
+    assert "must end in .keras" in capsys.readouterr().err
+    assert written(tmp_path) == {"bad.pkl"}
+
+
+@pytest.mark.slow
+def test_convert_and_restore(real_data, tmp_path):
+    checkpoint = real_data / "official_xunit" / "xsrcnnf_s3_k9k3k5.pkl"
+    assert run("convert", "-i", checkpoint, "-o", tmp_path / "model.keras") == 0
+    images.write(tmp_path / "in.png", Photograph(pixels(20, 30)))
+    arguments = ("-i", tmp_path / "in.png", "-m", tmp_path / "model.keras")
+    assert run("restore", *arguments, "-o", tmp_path / "out.png") == 0
+    assert images.read(tmp_path / "out.png").pixels.shape == (20, 30)
+
+
+# As the script that pip installs, which is called xunit-keras.
+_SCRIPT = """
+import sys
+sys.argv[0] = "xunit-keras"
+from xunit_keras.cli import main
+try:
+    code = main()
+finally:
+    print("keras loaded:", "keras" in sys.modules)
+sys.exit(code)
+"""
+
+
+def run_script(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", _SCRIPT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("restore", "--help")])
+def test_help_does_not_wait_for_keras(arguments):
+    result = run_script(*arguments)
+    assert result.returncode == 0
+    assert "usage: xunit-keras" in result.stdout
+    assert "keras loaded: False" in result.stdout
+
+
+@pytest.mark.slow
+def test_script_is_quiet(models, tmp_path):
+    images.write(tmp_path / "in.png", Photograph(pixels(9, 9)))
+    out = tmp_path / "out.png"
+    arguments = ("-i", tmp_path / "in.png", "-o", out, "-m", models / "grey")
+    result = run_script("restore", *arguments)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("Restored 1 of 1")
+    assert out.exists()

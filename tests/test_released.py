@@ -1,0 +1,60 @@
+"""The released models restore as well as their cards say."""
+
+import pytest
+
+from pipelines import evaluate
+from xunit_keras import zoo
+
+# Engines and processors round differently; a spoiled model is far off.
+TOLERANCE = 0.02
+
+
+def recorded(sample: bool) -> list:
+    """Every score in the zoo, by model, as test parameters."""
+    return [
+        pytest.param(name, score, id=f"{name}-{score['data']}-{number}")
+        for name in zoo.list_models()
+        for number, score in enumerate(zoo.card(name)["scores"])
+        if (score["data"] == "sample") == sample
+    ]
+
+
+def measure(name, score, root=None):
+    config = evaluate.Config(name, (score["data"],), sigma=score.get("sigma"))
+    model = zoo.load(name)
+    protocol = evaluate.find_protocol(config, model)
+    assert str(protocol) == score["protocol"]
+    return evaluate.means(evaluate.evaluate(model, score["data"], protocol, root))
+
+
+@pytest.mark.parametrize(("name", "score"), recorded(sample=True))
+def test_on_the_sample(name, score):
+    means = measure(name, score)
+    assert means["input_psnr"] == pytest.approx(score["input_psnr"], abs=TOLERANCE)
+    assert means["psnr"] == pytest.approx(score["psnr"], abs=TOLERANCE)
+    assert means["psnr"] > means["input_psnr"] + 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "score"), recorded(sample=False))
+def test_on_the_real_sets(real_data, name, score):
+    means = measure(name, score, real_data)
+    assert means["psnr"] == pytest.approx(score["psnr"], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_cards_are_complete(name):
+    card = zoo.card(name)
+    for field in (
+        *("task", "network", "scale", "channels", "data", "recipe", "command"),
+        *("steps", "seconds", "machine", "licence", "sha256", "parameters", "scores"),
+    ):
+        assert card.get(field) not in (None, "", []), field
+    assert card["name"] == name
+    assert not {"data_root", "out"} & set(card["recipe"])
+
+
+def test_the_zoo_stays_small():
+    folders = [zoo.model_folder(name) for name in zoo.list_models()]
+    files = [file for folder in folders for file in folder.iterdir()]
+    assert sum(file.stat().st_size for file in files) < 12e6

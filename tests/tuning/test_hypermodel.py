@@ -1,0 +1,71 @@
+"""The space of the search, and the networks in it."""
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from pipelines import train
+from tuning.hypermodel import Architecture, BudgetHyperModel, Space
+from xunit_keras.budget import count_parameters
+
+CONFIG = train.Config(task="denoise", steps=10)
+
+
+def test_builds_a_compiled_network_within_the_budget():
+    hypermodel = BudgetHyperModel(Space((5000,), depths=(3,)), CONFIG)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("activation", 7)
+    model = hypermodel.build(hp)
+    assert model.optimizer is not None
+    count = count_parameters(model)
+    assert count.total == pytest.approx(5000, rel=0.02)
+    assert count.activation_share > 0.3
+
+
+def test_untrained_residual_networks_give_almost_the_image():
+    image = np.random.default_rng(0).random((1, 12, 10, 1), dtype="float32")
+    network = Architecture((3, 3, 3), (4, 4), 3)
+    np.testing.assert_allclose(network.build()(image), image, atol=0.1)
+    enlarging = Architecture((5, 3), (4,), 3, scale=2).build()
+    assert enlarging(image).shape == (1, 24, 20, 1)
+
+
+def test_multiplications_are_kernels_times_channels():
+    # 3x3x1x4 + 3x3x4x4 + 3x3x4x1 and 5x5 for each of the 8 gates.
+    assert Architecture((3, 3, 3), (4, 4), 5).macs_per_pixel == 36 + 144 + 36 + 200
+    assert Architecture((3, 3, 3), (4, 4)).macs_per_pixel == 36 + 144 + 36
+
+
+def test_what_cannot_meet_the_budget_is_told():
+    hypermodel = BudgetHyperModel(Space((20,)), CONFIG)
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="cannot have 20"):
+        hypermodel.build(keras_tuner.HyperParameters())
+
+
+def test_learning_rate_and_residual_on_request():
+    space = Space((5000,), learning_rates=(1e-3, 3e-4), tune_residual=True)
+    hypermodel = BudgetHyperModel(space, CONFIG)
+    hp = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hp)
+    assert {choice.name for choice in hp.space} == set(space.choices())
+    # As it comes from another machine, in 32 bits.
+    values = {**hp.values, "learning_rate": float(np.float32(3e-4)), "residual": 0}
+    assert hypermodel.training(values).learning_rate == 3e-4
+    assert not hypermodel.architecture(values).residual
+    assert "learning_rate" not in Space((5000,)).choices()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"budget": ()},
+        {"budget": (0,)},
+        {"depths": (1,)},
+        {"middle_kernels": (0,)},
+        {"activations": (4,)},
+        {"activations": (-1,)},
+    ],
+)
+def test_a_space_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*Received"):
+        Space(**{"budget": (5000,), **wrong})

@@ -1,0 +1,353 @@
+"""Speed, memory and size of models on engines, side by side in one run."""
+
+import concurrent.futures
+import contextlib
+import math
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+from rich.table import Table
+
+from xunit_keras import models, zoo
+from xunit_keras.deployment import deploy
+from xunit_keras.engines import ENGINE_FORMATS, Engine, EngineName, load_engine
+from xunit_keras.formats import FORMATS, scale_of, write
+
+DEFAULT_MODELS = ("xdncnn", "xsrcnn_f", "xsrcnn_c")
+DEFAULT_ENGINES: tuple[EngineName, ...] = (
+    "keras",
+    "onnxruntime",
+    "openvino",
+    "litert",
+)
+
+_TWINS = {
+    "xdncnn": "dncnn",
+    "xderain": "dncnn",
+    "xnet": "convnet",
+    "xsrcnn_f": "srcnn",
+    "xsrcnn_c": "srcnn",
+}
+_PRODUCT_SIZE = 2048
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model on an engine.
+
+    Attributes:
+        model: Its name.
+        engine: The engine; for Keras with its backend.
+        ms_per_megapixel: Median over the rounds, of output pixels.
+        spread: Half the distance of the quartiles over the median.
+        gigamacs_per_megapixel: Multiplications with weights, of output pixels.
+        peak_share: Share of what the machine reaches in a matrix product.
+        memory_mb: What loading the engine and one run add to a process at most; None
+            on Windows, which does not tell.
+        file_mb: Size of the model file.
+        ratio_to_twin: Time over that of the ReLU twin on this engine; None for a
+            model without one.
+    """
+
+    model: str
+    engine: str
+    ms_per_megapixel: float
+    spread: float
+    gigamacs_per_megapixel: float
+    peak_share: float
+    memory_mb: float | None
+    file_mb: float
+    ratio_to_twin: float | None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    twin: str | None
+    engine: EngineName
+    file: Path
+    batch: np.ndarray
+    megapixels: float  # of the output
+    macs: int
+
+    def load(self, threads) -> Engine:
+        return load_engine(self.file, self.engine, threads)
+
+
+def benchmark(
+    names: Sequence[str] = DEFAULT_MODELS,
+    engines: Sequence[EngineName] = DEFAULT_ENGINES,
+    size: int = 256,
+    threads: int | None = None,
+    rounds: int = 10,
+    progress: Callable[[str], None] | None = None,
+) -> list[Measurement]:
+    """Measures models on engines.
+
+    Each model is deployed for each engine and runs once to warm up. Then, round by
+    round, each runs once, so that a machine that changes its pace changes it for all.
+    The twins with ReLU of the models run too.
+
+    Args:
+        names: Released models, or networks of `xunit_keras.models`, which run as fast
+            untrained.
+        engines: See `load_engine`; `"keras"` is measured on the backend in use.
+        size: Side of the square input image in pixels.
+        threads: See `load_engine`.
+        rounds: How often each runs.
+        progress: Called with what is being done.
+
+    Returns:
+        A `Measurement` for each model and engine, the twins included.
+
+    Raises:
+        ValueError: There is no such model or engine, or a number is out of range.
+        ImportError: An engine's package is missing.
+    """
+    for name, value in (("size", size), ("rounds", rounds)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    report = progress or (lambda text: None)
+    with tempfile.TemporaryDirectory() as folder:
+        candidates = []
+        for name, network, twin in _networks(names):
+            for engine in engines:
+                report(f"writing {name} for {engine}")
+                file = _write(network, name, engine, Path(folder))
+                shape = (1, size, size, network.input_shape[-1])
+                candidates.append(
+                    _Candidate(
+                        name,
+                        twin,
+                        engine,
+                        file,
+                        np.random.default_rng(0).random(shape, dtype=np.float32),
+                        size**2 * scale_of(network) ** 2 / 1e6,
+                        multiply_adds(network, size, size),
+                    )
+                )
+        report("loading")
+        runs = [candidate.load(threads) for candidate in candidates]
+        for run, candidate in zip(runs, candidates, strict=True):
+            run(candidate.batch)
+        times = [[] for _ in candidates]
+        products = []
+        for number in range(rounds):
+            report(f"round {number + 1} of {rounds}")
+            products.append(_product_seconds())
+            for run, candidate, seconds in zip(runs, candidates, times, strict=True):
+                start = time.perf_counter()
+                run(candidate.batch)
+                seconds.append(time.perf_counter() - start)
+        del runs
+        memory = []
+        for candidate in candidates:
+            report(f"memory of {candidate.name} on {candidate.engine}")
+            memory.append(_in_child(_added_memory, candidate, threads))
+        peak = _PRODUCT_SIZE**3 / min(products)
+        return _measurements(candidates, times, memory, peak)
+
+
+def table(measurements: Iterable[Measurement]) -> Table:
+    """The measurements for people."""
+    result = Table("model", "engine")
+    for column in (
+        "ms/MP",
+        "spread",
+        "GMAC/MP",
+        "of peak",
+        "memory MB",
+        "file MB",
+        "to twin",
+    ):
+        result.add_column(column, justify="right")
+    for m in measurements:
+        result.add_row(
+            m.model,
+            m.engine,
+            f"{m.ms_per_megapixel:,.0f}",
+            f"{m.spread:.0%}",
+            f"{m.gigamacs_per_megapixel:,.0f}",
+            f"{m.peak_share:.0%}",
+            "" if m.memory_mb is None else f"{m.memory_mb:,.0f}",
+            f"{m.file_mb:.2f}",
+            "" if m.ratio_to_twin is None else f"{m.ratio_to_twin:.2f}",
+        )
+    return result
+
+
+def environment(threads: int | None = None) -> dict[str, str]:
+    """What a result depends on: processor, threads, versions."""
+    versions = {}
+    for package in ("tensorflow", "jax", "onnxruntime", "openvino", "ai-edge-litert"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.system()}",
+        "threads": str(threads or "as each engine chooses"),
+        "python": platform.python_version(),
+        "keras": f"{keras.__version__} on {keras.config.backend()}",
+        **versions,
+    }
+
+
+def multiply_adds(model: keras.Model, height: int, width: int) -> int:
+    """Multiplications with weights in the convolutions of a model.
+
+    Args:
+        model: A functional model with `channels_last`.
+        height: Of the input image, in pixels.
+        width: Of the input image, in pixels.
+    """
+    total = 0
+
+    def counted(operation):
+        def call(*args, **kwargs):
+            nonlocal total
+            outputs = operation.compute_output_spec(*args, **kwargs)
+            if isinstance(operation, layers.DepthwiseConv2D):
+                total += math.prod(operation.kernel_size) * math.prod(outputs.shape)
+            elif isinstance(operation, layers.Conv2D):
+                kernel = math.prod(operation.kernel.shape)
+                total += kernel * math.prod(outputs.shape[1:3])
+            return outputs
+
+        return call
+
+    image = keras.KerasTensor((1, height, width, model.input_shape[-1]))
+    deploy(model)._run_through_graph(image, operation_fn=counted)
+    return total
+
+
+def _networks(names) -> list[tuple[str, keras.Model, str | None]]:
+    """Name, network and name of the twin, of the models asked for and their twins."""
+    networks = {}
+    for name in names:
+        builds = name in models.__all__
+        networks[name] = getattr(models, name)() if builds else zoo.load(name)
+    found = []
+    for name, network in list(networks.items()):
+        twin = None
+        if network.name in _TWINS:
+            twin, build = _twin_of(network)
+            if twin not in networks:
+                networks[twin] = build()
+                found.append((twin, networks[twin], None))
+        found.append((name, network, twin))
+    return found
+
+
+def _twin_of(network) -> tuple[str, Callable[[], keras.Model]]:
+    """Name and builder of the ReLU network for the same images."""
+    twin = _TWINS[network.name]
+    channels, scale = network.input_shape[-1], scale_of(network)
+    if twin == "srcnn":
+        options, suffix = {"scale": scale if scale > 1 else None}, f"x{scale}"
+    else:
+        options, suffix = {"channels": channels}, "rgb"
+    name = twin if channels == scale == 1 else f"{twin}-{suffix}"
+    return name, partial(getattr(models, twin), **options)
+
+
+def _write(network, name, engine, folder) -> Path:
+    """The file that an engine opens."""
+    if engine in ENGINE_FORMATS:
+        format = ENGINE_FORMATS[engine]
+        file = folder / f"{name}{FORMATS[format].suffix}"
+        write(network, file, format)
+    else:
+        file = folder / f"{name}.keras"
+        network.save(file)
+    return file
+
+
+def _size(file: Path) -> int:
+    """Bytes of a model file, with the one that OpenVINO lays beside."""
+    weights = file.with_suffix(".bin")
+    both = file.suffix == ".xml"
+    return file.stat().st_size + (weights.stat().st_size if both else 0)
+
+
+def _product_seconds() -> float:
+    """Time of the product of two square matrices, the machine's best exercise."""
+    matrix = ops.ones((_PRODUCT_SIZE, _PRODUCT_SIZE))
+    start = time.perf_counter()
+    ops.convert_to_numpy(ops.matmul(matrix, matrix))
+    return time.perf_counter() - start
+
+
+def _in_child(function, *arguments):
+    """The result of a function in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _added_memory(candidate, threads) -> float | None:
+    """Megabytes that an engine and one run of it add to this process."""
+    before = _peak_memory()
+    if before is None:
+        return None
+    candidate.load(threads)(candidate.batch)
+    return _peak_memory() - before
+
+
+def _peak_memory() -> float | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+
+
+def _measurements(candidates, times, memory, peak) -> list[Measurement]:
+    medians = {
+        (candidate.name, candidate.engine): statistics.median(seconds)
+        for candidate, seconds in zip(candidates, times, strict=True)
+    }
+    measurements = []
+    for candidate, seconds, added in zip(candidates, times, memory, strict=True):
+        median = statistics.median(seconds)
+        low, high = np.quantile(seconds, (0.25, 0.75))
+        twin = medians.get((candidate.twin, candidate.engine))
+        engine = candidate.engine
+        if engine == "keras":
+            engine = f"keras ({keras.config.backend()})"
+        measurements.append(
+            Measurement(
+                model=candidate.name,
+                engine=engine,
+                ms_per_megapixel=1e3 * median / candidate.megapixels,
+                spread=float(high - low) / 2 / median,
+                gigamacs_per_megapixel=candidate.macs / 1e9 / candidate.megapixels,
+                peak_share=candidate.macs / median / peak,
+                memory_mb=added,
+                file_mb=_size(candidate.file) / 1e6,
+                ratio_to_twin=median / twin if twin else None,
+            )
+        )
+    return measurements
+
+
+def _processor() -> str:
+    """The name of the processor, which `platform` does not tell on Linux."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
