@@ -19,8 +19,6 @@ from pipelines import datasets, evaluate
 from xunit_keras import count_parameters, zoo
 
 ZOO = Path(__file__).resolve().parent.parent / "saved_models"
-# Where a run lies and reads is of no use to others.
-_LOCAL = ("data_root", "out")
 _TEST_SETS = {
     ("denoise", 1): ("bsd68",),
     ("denoise", 3): ("cbsd68",),
@@ -59,7 +57,6 @@ def release(config: Config) -> None:
     folder = config.run / "model"
     model = zoo.load(folder)
     card = zoo.card(folder)
-    card["recipe"] = {k: v for k, v in card["recipe"].items() if k not in _LOCAL}
     card["parameters"] = count_parameters(model).total
     card["scores"] = []
     for sigma in config.sigma or (None,):

@@ -364,10 +364,9 @@ def train(
             Samples(out / "samples", test_images[0]),
             keras.callbacks.TensorBoard(out / "tensorboard"),
             checkpoint,
+            Keep(out / "model", config),
         ],
     )
-    with averaged_weights(model):
-        zoo.save(model, out / "model", card(config))
     print(f"The trained model is in {out / 'model'}.")
     return model
 
@@ -394,19 +393,50 @@ def _claim(config: Config, resume: bool) -> None:
     path.write_text(saved + "\n", encoding="utf-8")
 
 
-def card(config: Config) -> dict:
-    """What is known of a model when its training ends."""
+class Keep(keras.callbacks.Callback):
+    """Keeps the averaged model after every round, laid out like a released one.
+
+    So a training that was cut short has a model too, whose card says how far it got.
+    """
+
+    def __init__(self, folder: Path, config: Config):
+        super().__init__()
+        self.folder = folder
+        self.config = config
+
+    def on_epoch_end(self, epoch, logs=None):
+        steps = int(self.model.optimizer.iterations)
+        with averaged_weights(self.model):
+            zoo.save(self.model, self.folder, card(self.config, steps))
+
+
+def card(config: Config, steps: int) -> dict:
+    """What is known of a model after so many steps of its training.
+
+    `stages` lists the trainings that it went through, where it started from the
+    weights of another one.
+    """
+    stage = {
+        "command": shlex.join(["python", *sys.argv]),
+        "recipe": {
+            name: value
+            for name, value in dataclasses.asdict(config).items()
+            if name not in ("data_root", "out")  # of no use to others
+        },
+        "steps": steps,
+        "seconds": round(History.seconds(config.out / "log.csv")),
+        "machine": f"{machine()}, {keras.config.backend()} backend",
+    }
+    before = []
+    if config.init and not config.init.endswith(".weights.h5"):
+        before = zoo.card(config.init)["stages"]
     model_card = {
         "task": config.task,
         "network": config.model,
         "scale": config.scale,
         "channels": config.channels,
         "data": list(config.data),
-        "recipe": dataclasses.asdict(config),
-        "command": shlex.join(["python", *sys.argv]),
-        "steps": config.steps,
-        "seconds": round(History.seconds(config.out / "log.csv")),
-        "machine": f"{machine()}, {keras.config.backend()} backend",
+        "stages": [*before, stage],
         "licence": "Apache-2.0",
     }
     if config.task == "denoise":

@@ -265,7 +265,7 @@ def test_demo(released, capsys, tmp_path):
     for text in ("sigma 25/255", "shave 3", "rain streaks", str(tmp_path)):
         assert text in out
     sheet = images.read(tmp_path / "sheets" / "x3.png").pixels
-    assert sheet.shape == (demo.COUNT * 264, 720, 3)
+    assert sheet.shape == (demo.COUNT * 264, 728, 3)
 
 
 def test_demo_scores(released):

@@ -46,12 +46,15 @@ def test_on_the_real_sets(real_data, name, score):
 def test_cards_are_complete(name):
     card = zoo.card(name)
     for field in (
-        *("task", "network", "scale", "channels", "data", "recipe", "command"),
-        *("steps", "seconds", "machine", "licence", "sha256", "parameters", "scores"),
+        *("task", "network", "scale", "channels", "data", "stages", "licence"),
+        *("sha256", "parameters", "scores"),
     ):
         assert card.get(field) not in (None, "", []), field
     assert card["name"] == name
-    assert not {"data_root", "out"} & set(card["recipe"])
+    for stage in card["stages"]:
+        assert stage["command"].startswith("python pipelines/train.py --task")
+        assert stage["steps"] > 0 and stage["seconds"] > 0 and stage["machine"]
+        assert not {"data_root", "out"} & set(stage["recipe"])
 
 
 def test_the_zoo_stays_small():

@@ -132,8 +132,8 @@ def windows(monkeypatch):
     shapes = []
     runner = restoration._runner
 
-    def recording(model):
-        run = runner(model)
+    def recording(*arguments):
+        run = runner(*arguments)
 
         def recorded(batch):
             shapes.append(batch.shape)

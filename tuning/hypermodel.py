@@ -62,12 +62,6 @@ class Architecture:
         return count_chain(self.kernels, self.filters, self.channels, self.xunit_kernel)
 
     @property
-    def macs_per_pixel(self) -> int:
-        """Multiplications per pixel of the result, normalizations folded."""
-        gates = (self.xunit_kernel or 0) ** 2 * sum(self.filters)
-        return self.parameters.convolutions + gates
-
-    @property
     def activation(self) -> str:
         """`"ReLU"`, or XUnit with its kernel."""
         kernel = self.xunit_kernel

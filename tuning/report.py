@@ -30,9 +30,10 @@ from tuning.hypermodel import Architecture
 from tuning.search import ranked
 from tuning.training import TrainingFailedError, train_apart
 from xunit_keras import zoo
+from xunit_keras.benchmark import environment, multiply_adds
 from xunit_keras.engines import EngineName, load_engine
 from xunit_keras.export import export
-from xunit_keras.formats import FORMATS, FormatName
+from xunit_keras.formats import FORMATS, FormatName, scale_of
 
 COSTS = {
     "parameters": "parameters",
@@ -99,14 +100,16 @@ def architecture_of(row: dict) -> Architecture:
     )
 
 
-def measure(networks: list[Architecture], report: Report) -> list[float]:
-    """Median times in milliseconds of networks on one image, measured in turns."""
-    engines = [
-        load_engine(network.build(), report.engine, report.threads)
-        for network in networks
-    ]
+def add_costs(rows: list[dict], report: Report) -> None:
+    """Adds to every row the `macs_per_pixel` of its network, and its `milliseconds`.
+
+    Multiplications are counted per pixel of the result, normalizations folded. Times
+    are medians for one image; the networks run in turns.
+    """
+    networks = [architecture_of(row).build() for row in rows]
+    engines = [load_engine(model, report.engine, report.threads) for model in networks]
     rng = np.random.default_rng(0)
-    channels = networks[0].channels
+    channels = networks[0].input_shape[-1]
     image = rng.random((1, report.size, report.size, channels), dtype=np.float32)
     times = [[] for _ in engines]
     for _ in range(report.repeats + 1):
@@ -114,8 +117,12 @@ def measure(networks: list[Architecture], report: Report) -> list[float]:
             started = time.perf_counter()
             engine(image)
             taken.append(1000.0 * (time.perf_counter() - started))
-    # The first run prepares the engine.
-    return [statistics.median(taken[1:]) for taken in times]
+    for row, model, taken in zip(rows, networks, times, strict=True):
+        pixels = (report.size * scale_of(model)) ** 2
+        macs = multiply_adds(model, report.size, report.size)
+        row["macs_per_pixel"] = round(macs / pixels)
+        # The first run prepares the engine.
+        row["milliseconds"] = statistics.median(taken[1:])
 
 
 def pareto(rows: list[dict], cost: str) -> list[dict]:
@@ -157,8 +164,7 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
             "input_psnr": rows[0]["val_input_psnr"],
             "engine": report.engine,
             "size": report.size,
-            "threads": report.threads,
-            "machine": train.machine(),
+            "environment": environment(report.threads),
             "networks": flat,
         },
     )
@@ -264,11 +270,7 @@ def run(report: Report) -> None:
         TrainingFailedError: The training of the best network broke.
     """
     config, rows = read_search(report.search)
-    networks = [architecture_of(row) for row in rows]
-    times = measure(networks, report)
-    for row, network, milliseconds in zip(rows, networks, times, strict=True):
-        row["macs_per_pixel"] = network.macs_per_pixel
-        row["milliseconds"] = milliseconds
+    add_costs(rows, report)
     write_report(rows, report, config)
     if report.retrain:
         best = retrain(rows[0], report, config)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import math
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +24,13 @@ from rich.table import Table
 
 from xunit_keras import models, zoo
 from xunit_keras.deployment import deploy
-from xunit_keras.engines import ENGINE_FORMATS, Engine, EngineName, load_engine
+from xunit_keras.engines import (
+    ENGINE_FORMATS,
+    Engine,
+    EngineName,
+    load_engine,
+    set_keras_threads,
+)
 from xunit_keras.formats import FORMATS, scale_of, write
 
 DEFAULT_MODELS = ("xdncnn", "xsrcnn_f", "xsrcnn_c")
@@ -120,13 +127,15 @@ def benchmark(
     for name, value in (("size", size), ("rounds", rounds)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    if threads is not None and "keras" in engines:
+        set_keras_threads(threads)
     report = progress or (lambda text: None)
     with tempfile.TemporaryDirectory() as folder:
         candidates = []
-        for name, network, twin in _networks(names):
+        for number, (name, network, twin) in enumerate(_networks(names)):
             for engine in engines:
                 report(f"writing {name} for {engine}")
-                file = _write(network, name, engine, Path(folder))
+                file = _write(network, engine, Path(folder) / f"{number}")
                 shape = (1, size, size, network.input_shape[-1])
                 candidates.append(
                     _Candidate(
@@ -204,6 +213,19 @@ def environment(threads: int | None = None) -> dict[str, str]:
     }
 
 
+def write_json(
+    path: Path, measurements: Iterable[Measurement], environment: dict[str, str]
+) -> None:
+    """Writes a result with what it depends on; it appears complete or not at all."""
+    result = {
+        "environment": environment,
+        "measurements": [asdict(measurement) for measurement in measurements],
+    }
+    partial_file = path.with_name("partial." + path.name)
+    partial_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial_file.replace(path)
+
+
 def multiply_adds(model: keras.Model, height: int, width: int) -> int:
     """Multiplications with weights in the convolutions of a model.
 
@@ -262,15 +284,16 @@ def _twin_of(network) -> tuple[str, Callable[[], keras.Model]]:
     return name, partial(getattr(models, twin), **options)
 
 
-def _write(network, name, engine, folder) -> Path:
+def _write(network, engine, stem) -> Path:
     """The file that an engine opens."""
-    if engine in ENGINE_FORMATS:
-        format = ENGINE_FORMATS[engine]
-        file = folder / f"{name}{FORMATS[format].suffix}"
-        write(network, file, format)
-    else:
-        file = folder / f"{name}.keras"
+    if engine not in ENGINE_FORMATS:
+        file = stem.with_suffix(".keras")
         network.save(file)
+        return file
+    format = ENGINE_FORMATS[engine]
+    file = stem.with_suffix(FORMATS[format].suffix)
+    if not file.exists():  # Two engines may take the same.
+        write(network, file, format)
     return file
 
 

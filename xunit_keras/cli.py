@@ -1,4 +1,4 @@
-"""The command line: `xunit-keras restore | list | demo | convert`.
+"""The command line: `xunit-keras restore | list | demo | convert | export | benchmark`.
 
 What needs Keras is imported where it is used: help, and complaints about arguments,
 should not wait seconds for TensorFlow.
@@ -25,6 +25,9 @@ from rich.table import Table
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 _err = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
+
+
+_Engine = Literal["keras", "onnxruntime", "openvino", "openvino-bf16", "litert"]
 
 
 class UsageError(Exception):
@@ -61,6 +64,12 @@ class Restore:
 
     skip_existing: bool = False
     """Leave out the photographs whose result is there already."""
+
+    engine: _Engine = "keras"
+    """What runs the model. All but keras need: pip install 'xunit-keras[export]'."""
+
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Threads of the engine; without it, what the engine chooses."""
 
     def run(self) -> int:
         """Restores; the exit code is 1 if a file failed."""
@@ -142,8 +151,11 @@ class Restore:
     def _load_model(self):
         with _quiet():
             from xunit_keras import zoo
+            from xunit_keras.engines import set_keras_threads
             from xunit_keras.receptive_field import receptive_field
         try:
+            if self.engine == "keras" and self.threads is not None:
+                set_keras_threads(self.threads)
             model = zoo.load(self.model)
             if self.tile != 0:
                 receptive_field(model)  # Raises for models that tiles do not suit.
@@ -158,7 +170,13 @@ class Restore:
         scale = restoration.scale_on(model, *photograph.pixels.shape[:2])
         images.check_writable(target, photograph, scale)
         pixels = restoration.restore(
-            photograph.pixels, model, self.tile, self.self_ensemble, show
+            photograph.pixels,
+            model,
+            self.tile,
+            self.self_ensemble,
+            show,
+            self.engine,
+            self.threads,
         )
         alpha = photograph.alpha
         if alpha is not None and scale > 1:
@@ -253,6 +271,120 @@ class Convert:
         return 0
 
 
+@dataclass(frozen=True)
+class Export:
+    """Export a model for another engine, verified against the model itself.
+
+    The exported model runs on photographs before it appears under its name. Images have
+    the shape (batch, height, width, channels), float32, with values of 0 to 1.
+    """
+
+    model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
+    """A released model (see `xunit-keras list`), a model folder, or a .keras file."""
+
+    format: Annotated[
+        Literal["saved_model", "tflite", "onnx", "openvino"],
+        tyro.conf.arg(aliases=("-f",)),
+    ]
+    """A TensorFlow SavedModel, or a model for LiteRT, ONNX Runtime or OpenVINO."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="PATH")]
+    """A .tflite, .onnx or .xml (OpenVINO) file, or a folder for a SavedModel."""
+
+    precision: Literal["float32", "float16", "int8"] = "float32"
+    """float16: weights of 16 bits (not saved_model). int8: convolutions in 8 bits
+    (tflite)."""
+
+    size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = (
+        None
+    )
+    """Fix the model on one image of this size; without it, any size will do."""
+
+    color: bool = False
+    """Make a grey model take and give RGB images: luminance through the network and
+    chroma bicubic if it enlarges, or else R, G and B one by one."""
+
+    def run(self) -> int:
+        """Exports, and prints how the result differs from the model."""
+        with _quiet():
+            from xunit_keras.export import export
+        try:
+            verification = export(
+                self.model,
+                self.output,
+                self.format,
+                self.precision,
+                self.size,
+                self.color,
+            )
+        except (ValueError, ImportError, OSError) as error:
+            raise UsageError(_one_line(error, self.output)) from error
+        line = f"{self.output}: differs by at most {verification.difference:.1e}"
+        if self.precision != "float32":
+            line += f", loses {verification.psnr_lost:.3f} dB"
+        _out.print(line)
+        return 0
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measure speed, memory and size of models on engines, side by side.
+
+    Each model also runs beside the ReLU network that it replaces, its twin.
+    """
+
+    model: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(aliases=("-m",), metavar="MODEL"),
+    ] = ()
+    """A released model, a .keras file, or an untrained network of this package such as
+    xdncnn; may be given several times."""
+
+    engine: Annotated[
+        tyro.conf.UseAppendAction[tuple[_Engine, ...]],
+        tyro.conf.arg(aliases=("-e",)),
+    ] = ()
+    """Engine to measure; may be given several times. keras runs on the backend in
+    use: set KERAS_BACKEND=jax for JAX."""
+
+    size: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 256
+    """Side of the square image."""
+
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Threads of the engines; without it, what each engine chooses."""
+
+    rounds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """How often each runs."""
+
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the figures, with machine and versions, to this file."""
+
+    def run(self) -> int:
+        """Measures, and prints a table."""
+        with _quiet():
+            from xunit_keras import benchmark
+        try:
+            with _progress() as progress:
+                task = progress.add_task("", total=None)
+                measurements = benchmark.benchmark(
+                    self.model or benchmark.DEFAULT_MODELS,
+                    self.engine or benchmark.DEFAULT_ENGINES,
+                    self.size,
+                    self.threads,
+                    self.rounds,
+                    lambda text: progress.update(task, description=text),
+                )
+        except (ValueError, ImportError) as error:
+            raise UsageError(_one_line(error, "benchmark")) from error
+        environment = benchmark.environment(self.threads)
+        _out.print(benchmark.table(measurements))
+        for name, value in environment.items():
+            _out.print(f"{name}: {value}")
+        if self.json is not None:
+            benchmark.write_json(self.json, measurements, environment)
+        return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -264,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 if interrupted.
     """
     command = tyro.cli(
-        Restore | List | Demo | Convert,
+        Restore | List | Demo | Convert | Export | Benchmark,
         prog="xunit-keras",
         description="Restores photographs with small neural networks.",
         args=arguments,

@@ -17,6 +17,7 @@ COUNT = len(NAMES)
 _SEED = 0
 _CROP = 240  # side of what the sheet shows of each photograph, in pixels
 _LABEL = 24  # height of the line above it
+_GAP = 4  # between columns
 
 
 class Comparison(NamedTuple):
@@ -100,7 +101,8 @@ def sheet(comparisons: list[Comparison]) -> np.ndarray:
     Returns:
         uint8 RGB, one row for each comparison.
     """
-    canvas = Image.new("RGB", (3 * _CROP, len(comparisons) * (_LABEL + _CROP)), "white")
+    size = (3 * _CROP + 2 * _GAP, len(comparisons) * (_LABEL + _CROP))
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=_LABEL * 0.6)
     for row, comparison in enumerate(comparisons):
@@ -111,7 +113,7 @@ def sheet(comparisons: list[Comparison]) -> np.ndarray:
             (f"original ({comparison.name})", comparison.original),
         )
         for column, (label, image) in enumerate(panels):
-            left = column * _CROP
+            left = column * (_CROP + _GAP)
             draw.text((left + 4, top + _LABEL // 2), label, "black", font, anchor="lm")
             pixels = images.from_float(_centre(image), np.uint8)
             panel = Image.fromarray(pixels.squeeze()).convert("RGB")

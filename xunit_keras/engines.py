@@ -39,7 +39,8 @@ def load_engine(
     """Makes a model ready to run on an engine.
 
     A model is deployed for the engine (see `deploy`), and written for it in a
-    temporary folder if need be. `"keras"` runs on the backend of Keras: a graph in
+    temporary folder if need be; weights that change later do not change the engine.
+    `"keras"` runs on the backend of Keras: a graph in
     TensorFlow, a compiled function in JAX. OpenVINO computes in float32;
     `"openvino-bf16"` computes in bfloat16 where the processor has it, several times
     faster and wrong by about 0.03.
@@ -49,8 +50,8 @@ def load_engine(
             `.tflite`, `.onnx` or `.xml` (OpenVINO) file, or a SavedModel folder.
         engine: One of `EngineName`; None is `"keras"` for models, and the engine
             that an exported file is for.
-        threads: Number of threads; None leaves it to the engine. TensorFlow takes it
-            before its first operation only, JAX not at all.
+        threads: Number of threads; None leaves it to the engine. For Keras, see
+            `set_keras_threads`.
 
     Returns:
         An `Engine`.
@@ -60,8 +61,7 @@ def load_engine(
             such files, or `threads` is out of range or cannot be set.
         ImportError: The engine's package is missing.
     """
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"`threads` must be at least 1. Received: threads={threads!r}")
+    _check_threads(threads)
     path = None if isinstance(model, keras.Model) else Path(model)
     file_engines = _engines_for(path)
     if engine is None:
@@ -72,6 +72,8 @@ def load_engine(
             f"The engine must be one of {', '.join(allowed)} for "
             f"{str(path) if path else model.name!r}. Received: engine={engine!r}"
         )
+    if engine == "keras" and threads is not None:
+        set_keras_threads(threads)
     if file_engines:
         if not path.exists():
             raise ValueError(f"There is no exported model {str(path)!r}.")
@@ -79,12 +81,54 @@ def load_engine(
     if path is not None:
         model = zoo.load(path)
     if engine == "keras":
-        return _open_keras(model, threads)
+        return _open_keras(model)
     with tempfile.TemporaryDirectory() as folder:
         format = ENGINE_FORMATS[engine]
         path = Path(folder) / f"model{formats.FORMATS[format].suffix}"
         formats.write(model, path, format)
         return _OPENERS[engine](path, threads)
+
+
+def set_keras_threads(threads: int) -> None:
+    """Sets the threads of the backend of Keras, for the whole process.
+
+    Args:
+        threads: At least 1. TensorFlow takes it before its first operation, which
+            includes making or loading a model.
+
+    Raises:
+        ValueError: It is out of range, too late, or the backend is JAX, which takes
+            one thread for each processor that the process may use.
+    """
+    _check_threads(threads)
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        threading = tf.config.threading
+        try:
+            threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError as error:
+            if threading.get_intra_op_parallelism_threads() != threads:
+                raise ValueError(
+                    "TensorFlow takes the number of threads before its first "
+                    "operation only; set TF_NUM_INTRAOP_THREADS. "
+                    f"Received: threads={threads}"
+                ) from error
+    elif backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    else:
+        raise ValueError(
+            f"The backend {backend} takes a thread for each processor that the "
+            f"process may use. Received: threads={threads}"
+        )
+
+
+def _check_threads(threads):
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ValueError(f"`threads` must be at least 1. Received: threads={threads!r}")
 
 
 def _engines_for(path) -> tuple[EngineName, ...]:
@@ -100,9 +144,9 @@ def _engines_for(path) -> tuple[EngineName, ...]:
     )
 
 
-def _open_keras(model, threads) -> Engine:
+def _open_keras(model, threads=None) -> Engine:
     if isinstance(model, Path):
-        return _open_saved_model(model, threads)
+        return _open_saved_model(model)
     backend = keras.config.backend()
     # A model that cannot be deployed runs as it is.
     with contextlib.suppress(ValueError):
@@ -110,7 +154,6 @@ def _open_keras(model, threads) -> Engine:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        _set_tensorflow_threads(threads)
         # Not with XLA, which Keras would choose: its convolutions are slow on CPUs,
         # and it compiles again for each shape.
         spec = tf.TensorSpec(model.input_shape, tf.float32)
@@ -123,11 +166,6 @@ def _open_keras(model, threads) -> Engine:
     if backend == "jax":
         import jax
 
-        if threads is not None:
-            raise ValueError(
-                "JAX takes the number of threads from the processors that the process "
-                f"may use. Received: threads={threads}"
-            )
         function = jax.jit(
             lambda *arguments: model.stateless_call(*arguments, training=False)[0]
         )
@@ -138,9 +176,6 @@ def _open_keras(model, threads) -> Engine:
         return lambda batch: np.asarray(function(*state, batch))
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-
     def run(batch):
         with torch.inference_mode():
             return keras.ops.convert_to_numpy(model(batch, training=False))
@@ -148,10 +183,9 @@ def _open_keras(model, threads) -> Engine:
     return run
 
 
-def _open_saved_model(path, threads) -> Engine:
+def _open_saved_model(path) -> Engine:
     import tensorflow as tf
 
-    _set_tensorflow_threads(threads)
     # The model, and not its signature alone: it owns the weights.
     loaded = tf.saved_model.load(str(path))
 
@@ -159,22 +193,6 @@ def _open_saved_model(path, threads) -> Engine:
         return loaded.signatures["serving_default"](image=batch)["restored"].numpy()
 
     return run
-
-
-def _set_tensorflow_threads(threads):
-    import tensorflow as tf
-
-    if threads is None:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError as error:
-        if tf.config.threading.get_intra_op_parallelism_threads() == threads:
-            return
-        raise ValueError(
-            "TensorFlow takes the number of threads before its first operation only. "
-            f"Received: threads={threads}"
-        ) from error
 
 
 def _open_onnxruntime(path, threads) -> Engine:

@@ -1,6 +1,7 @@
 """Restoring images of any size: exact tiles, colour, self-ensemble."""
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from xunit_keras import images, zoo
 from xunit_keras.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from xunit_keras.engines import Engine, EngineName, load_engine
 from xunit_keras.layers import BicubicUpsampling
 from xunit_keras.layers.bicubic import REACH
 from xunit_keras.receptive_field import (
@@ -34,6 +36,8 @@ def restore(
     tile: int | Literal["auto"] = "auto",
     self_ensemble: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    engine: EngineName = "keras",
+    threads: int | None = None,
 ) -> np.ndarray:
     """Restores an image with a model: denoises, derains or enlarges it.
 
@@ -62,14 +66,17 @@ def restore(
             rotations of the image: slightly better, eight times as long.
         progress: Called with `(done, total)`, in windows, before the first and after
             each of them.
+        engine: What runs the model, see `xunit_keras.engines.load_engine`.
+        threads: Number of threads of the engine; None leaves it to the engine.
 
     Returns:
         The restored image, with as many channels and axes as `image`: uint8 or uint16
         as given, or else float32 clipped to [0, 1].
 
     Raises:
-        ValueError: The image or `tile` is not as above, there is no such model, or
-            the model does not work on images or on tiles.
+        ValueError: The image, `tile`, `engine` or `threads` is not as above, there is
+            no such model, or it does not work on images, on tiles or on the engine.
+        ImportError: The package of the engine is missing.
     """
     image = np.asarray(image)
     _check(image, tile)
@@ -85,7 +92,7 @@ def restore(
         field = receptive_field(model)
         tile = auto_tile(field) if tile == "auto" else tile
     tiles = list(itertools.product(_cut(height, tile, field), _cut(width, tile, field)))
-    restore_window = _restorer(model, channels, scale, self_ensemble)
+    restore_window = _restorer(model, channels, scale, self_ensemble, engine, threads)
 
     dtype = np.float32 if image.dtype.kind == "f" else image.dtype
     restored = np.empty((height * scale, width * scale, channels), dtype)
@@ -202,9 +209,9 @@ def _cut(length: int, tile: int, field: ReceptiveField) -> list[_Tile]:
     ]
 
 
-def _restorer(model, channels, scale, self_ensemble) -> Network:
+def _restorer(model, channels, scale, self_ensemble, engine, threads) -> Network:
     """The model as a function on windows with `channels` channels."""
-    network = _network(model)
+    network = _network(model, engine, threads)
     if self_ensemble:
         network = _ensemble(network)
     model_channels = model.input_shape[image_channel_axis(model)]
@@ -240,8 +247,10 @@ def _ensemble(network: Network) -> Network:
     return mean
 
 
-def _network(model: keras.Model) -> Network:
-    run = _runner(model)
+def _network(
+    model: keras.Model, engine: EngineName = "keras", threads: int | None = None
+) -> Network:
+    run = _runner(model, engine, threads, _fingerprint(model))
     channels_first = image_channel_axis(model) == 1
 
     def network(window):
@@ -257,41 +266,18 @@ def _network(model: keras.Model) -> Network:
 
 
 @functools.lru_cache(maxsize=4)
-def _runner(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """One compiled function from a batch to the model's result, for all windows."""
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+def _runner(
+    model: keras.Model, engine: EngineName, threads: int | None, weights: bytes
+) -> Engine:
+    """The engine for a model, kept for as long as the weights are the same."""
+    return load_engine(model, engine, threads)
 
-        # Not with XLA, which Keras would choose: its convolutions are slow on CPUs,
-        # and it compiles again for each shape.
-        spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-        function = tf.function(
-            lambda batch: model(batch, training=False),
-            input_signature=[spec],
-            jit_compile=False,
-        )
-        return lambda batch: function(batch).numpy()
-    if backend == "jax":
-        import jax
 
-        function = jax.jit(
-            lambda *arguments: model.stateless_call(*arguments, training=False)[0]
-        )
-        return lambda batch: np.asarray(
-            function(
-                [variable.value for variable in model.trainable_variables],
-                [variable.value for variable in model.non_trainable_variables],
-                batch,
-            )
-        )
-    import torch
-
-    def run(batch):
-        with torch.no_grad():
-            return keras.ops.convert_to_numpy(model(batch, training=False))
-
-    return run
+def _fingerprint(model: keras.Model) -> bytes:
+    digest = hashlib.blake2b()
+    for weight in model.get_weights():
+        digest.update(weight.tobytes())
+    return digest.digest()
 
 
 @functools.cache

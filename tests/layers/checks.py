@@ -61,7 +61,9 @@ def check_layer(
     assert layer_class.from_config(config).get_config() == config
 
     # Shapes, with height and width open.
-    channels_first = arguments.get("data_format") == "channels_first"
+    channels_first = (
+        arguments.get("data_format") == "channels_first" or arguments.get("axis") == 1
+    )
     spatial = (2, 3) if channels_first else (1, 2)
 
     def opened(shape):

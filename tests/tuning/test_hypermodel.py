@@ -30,12 +30,6 @@ def test_untrained_residual_networks_give_almost_the_image():
     assert enlarging(image).shape == (1, 24, 20, 1)
 
 
-def test_multiplications_are_kernels_times_channels():
-    # 3x3x1x4 + 3x3x4x4 + 3x3x4x1 and 5x5 for each of the 8 gates.
-    assert Architecture((3, 3, 3), (4, 4), 5).macs_per_pixel == 36 + 144 + 36 + 200
-    assert Architecture((3, 3, 3), (4, 4)).macs_per_pixel == 36 + 144 + 36
-
-
 def test_what_cannot_meet_the_budget_is_told():
     hypermodel = BudgetHyperModel(Space((20,)), CONFIG)
     with pytest.raises(keras_tuner.errors.FailedTrialError, match="cannot have 20"):

@@ -88,7 +88,8 @@ def test_reports_costs_and_fronts(folder, capsys):
     for row in result["networks"]:
         network = NETWORKS[int(row["trial"])]
         assert row["parameters"] == network.parameters.total
-        assert row["macs_per_pixel"] == network.macs_per_pixel
+        gates = (network.xunit_kernel or 0) ** 2 * sum(network.filters)
+        assert row["macs_per_pixel"] == network.parameters.convolutions + gates
         assert row["milliseconds"] > 0
     assert "parameters" in result["networks"][0]["front"]
     assert Image.open(folder / "report.png").size > (800, 300)

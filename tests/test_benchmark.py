@@ -1,0 +1,79 @@
+"""The benchmark counts right and reports what it measured."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+import xunit_keras
+from xunit_keras import benchmark, zoo
+from xunit_keras.benchmark import multiply_adds
+
+
+def test_multiply_adds_by_hand():
+    pixels = 10 * 7
+    xdncnn = 9 * (64 + 7 * 64 * 64 + 64) + 8 * 81 * 64
+    assert multiply_adds(xunit_keras.xdncnn(), 10, 7) == pixels * xdncnn
+    srcnn = 81 * 64 + 25 * 64 * 32 + 25 * 32
+    assert multiply_adds(xunit_keras.srcnn(scale=3), 10, 7) == pixels * 9 * srcnn
+
+
+@pytest.fixture(scope="module")
+def measurements(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "small"
+    card = {"task": "sr", "scale": 2, "channels": 1}
+    zoo.save(xunit_keras.xsrcnn_f(scale=2), folder, card)
+    return benchmark.benchmark(
+        [str(folder)], ["keras", "onnxruntime"], size=16, rounds=3
+    )
+
+
+def test_measurements(measurements):
+    assert [(m.model.split("/")[-1], m.engine) for m in measurements] == [
+        ("srcnn-x2", "keras (tensorflow)"),
+        ("srcnn-x2", "onnxruntime"),
+        ("small", "keras (tensorflow)"),
+        ("small", "onnxruntime"),
+    ]
+    twins, small = measurements[:2], measurements[2:]
+    assert all(m.ratio_to_twin is None for m in twins)
+    for m, twin in zip(small, twins, strict=True):
+        assert m.ratio_to_twin == pytest.approx(
+            m.ms_per_megapixel / twin.ms_per_megapixel
+        )
+        assert m.gigamacs_per_megapixel == pytest.approx(
+            1e-3 * (81 * 64 + 9 * 64 * 32 + 25 * 32 + 96 * 81)
+        )
+        assert 0 < m.peak_share < 1.5
+        assert m.spread >= 0
+        assert 0 < m.file_mb < 5
+        assert 0 < m.memory_mb < 4000
+
+
+def test_table_and_json(measurements, tmp_path):
+    console = Console(record=True, width=120)
+    console.print(benchmark.table(measurements))
+    assert "srcnn-x2" in console.export_text()
+    path = tmp_path / "result.json"
+    benchmark.write_json(path, measurements, benchmark.environment(2))
+    result = json.loads(path.read_text())
+    assert result["environment"]["threads"] == "2"
+    assert len(result["measurements"]) == len(measurements)
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_twins_take_the_same_images():
+    found = {
+        name: (network.input_shape[-1], twin)
+        for name, network, twin in benchmark._networks(["xderain", "xdncnn", "dncnn"])
+    }
+    assert found["xderain"] == (3, "dncnn-rgb")
+    assert found["dncnn-rgb"] == (3, None)
+    assert found["xdncnn"] == (1, "dncnn")
+    assert found["dncnn"] == (1, None)
+
+
+@pytest.mark.parametrize("name", ["size", "rounds"])
+def test_bad_numbers(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1"):
+        benchmark.benchmark(["xdncnn"], ["keras"], **{name: 0})

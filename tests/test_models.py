@@ -1,0 +1,267 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import xunit_keras as xk
+
+SMALL_DENOISERS = {
+    "convnet": lambda **kwargs: xk.convnet(3, filters=4, **kwargs),
+    "xnet": lambda **kwargs: xk.xnet(3, 5, filters=4, **kwargs),
+    "dncnn": lambda **kwargs: xk.dncnn(4, filters=4, **kwargs),
+    "xdncnn": lambda **kwargs: xk.xdncnn(4, 5, filters=4, **kwargs),
+}
+SUPER_RESOLUTION = [xk.srcnn, xk.xsrcnn_f, xk.xsrcnn_c]
+NOT_ONE_LAYER = (
+    layers.InputLayer,
+    layers.Subtract,
+    layers.Add,
+    xk.BicubicUpsampling,
+)
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def random_images(*shape):
+    return np.random.default_rng(0).random(shape).astype("float32")
+
+
+def names(model):
+    return [layer.name for layer in model.layers]
+
+
+def convolutions(model):
+    """Side, input channels and filters of every convolution."""
+    return [
+        (layer.kernel_size[0], layer.kernel.shape[-2], layer.filters)
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2D)
+    ]
+
+
+def silence(model):
+    """Zeroes the last convolution, so that the network predicts no difference."""
+    last = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)][-1]
+    last.set_weights([np.zeros(weight.shape) for weight in last.weights])
+
+
+def test_layers_of_xdncnn():
+    model = xk.xdncnn()
+    expected = ["image", "conv_1", "xunit_1"]
+    for i in range(2, 9):
+        expected += [f"norm_{i}", f"conv_{i}", f"xunit_{i}"]
+    assert names(model) == [*expected, "conv_9", "restored"]
+    middle = [(3, 64, 64)] * 7
+    assert convolutions(model) == [(3, 1, 64), *middle, (3, 64, 1)]
+    for layer in model.layers:
+        if isinstance(layer, xk.XUnit):
+            assert (layer.kernel_size, layer.gate) == (9, "gaussian")
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+        if isinstance(layer, layers.BatchNormalization):
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+def test_layers_of_dncnn():
+    model = xk.dncnn()
+    expected = ["image", "conv_1", "relu_1"]
+    for i in range(2, 17):
+        expected += [f"conv_{i}", f"norm_{i}", f"relu_{i}"]
+    assert names(model) == [*expected, "conv_17", "restored"]
+    middle = [(3, 64, 64)] * 15
+    assert convolutions(model) == [(3, 1, 64), *middle, (3, 64, 1)]
+
+
+def test_layers_of_the_small_denoisers():
+    assert names(xk.convnet(3)) == (
+        "image conv_1 norm_1 relu_1 conv_2 norm_2 relu_2 conv_3 restored".split()
+    )
+    assert names(xk.xnet(3)) == (
+        "image conv_1 xunit_1 conv_2 xunit_2 conv_3 restored".split()
+    )
+
+
+def test_layers_of_the_rain_removers():
+    model = xk.xderain()
+    assert model.name == "xderain"
+    assert names(model) == names(xk.xdncnn())
+    assert model.input_shape == (None, None, None, 3)
+    assert convolutions(model)[0] == (3, 3, 64)
+    assert convolutions(model)[-1] == (3, 64, 3)
+
+    model = xk.derainnet()
+    assert convolutions(model) == [(16, 3, 512), (1, 512, 512), (8, 512, 3)]
+    activations = [layer.activation.__name__ for layer in model.layers[1:]]
+    assert activations == ["tanh", "tanh", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("builder", "expected"),
+    [
+        (xk.srcnn, [(9, 1, 64), (5, 64, 32), (5, 32, 1)]),
+        (xk.xsrcnn_f, [(9, 1, 64), (3, 64, 32), (5, 32, 1)]),
+        (xk.xsrcnn_c, [(9, 1, 42), (5, 42, 32), (5, 32, 1)]),
+    ],
+)
+def test_layers_of_super_resolution(builder, expected):
+    activation = "relu" if builder is xk.srcnn else "xunit"
+    body = f"conv_1 {activation}_1 conv_2 {activation}_2 conv_3".split()
+    assert convolutions(builder()) == expected
+    assert names(builder()) == ["image", *body]
+    assert names(builder(scale=2)) == ["image", "bicubic", *body]
+    assert names(builder(residual=True)) == ["image", *body, "restored"]
+    assert names(builder(3, True)) == ["image", "bicubic", *body, "restored"]
+
+
+@pytest.mark.parametrize("builder", SMALL_DENOISERS.values(), ids=SMALL_DENOISERS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_denoisers_keep_any_size_and_subtract_what_they_predict(builder, channels):
+    model = builder(channels=channels)
+    assert model.input_shape == model.output_shape == (None, None, None, channels)
+    silence(model)
+    for size in ((1, 1), (1, 7), (6, 4)):
+        images = random_images(2, *size, channels)
+        np.testing.assert_array_equal(numpy(model(images)), images)
+
+
+@pytest.mark.parametrize("builder", SUPER_RESOLUTION)
+@pytest.mark.parametrize("scale", [None, 2, 3, 4])
+def test_super_resolution_enlarges_any_size(builder, scale):
+    model = builder(scale=scale, residual=True)
+    assert model.input_shape == model.output_shape == (None, None, None, 1)
+    silence(model)
+    for size in ((1, 1), (5, 3)):
+        images = random_images(2, *size, 1)
+        expected = images
+        if scale is not None:
+            expected = numpy(xk.BicubicUpsampling(scale)(images))
+        np.testing.assert_allclose(numpy(model(images)), expected, atol=1e-6)
+
+
+def test_without_residual_the_network_predicts_the_image():
+    model = xk.srcnn(scale=2)
+    silence(model)
+    result = numpy(model(random_images(1, 4, 5, 1)))
+    np.testing.assert_array_equal(result, np.zeros((1, 8, 10, 1)))
+
+
+def test_a_difference_starts_small():
+    images = random_images(1, 16, 16, 1)
+    for model in (*(b() for b in SMALL_DENOISERS.values()), xk.xsrcnn_f(None, True)):
+        assert np.abs(numpy(model(images)) - images).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [xk.convnet, xk.xnet, xk.dncnn, xk.xdncnn, xk.derainnet, xk.xderain]
+    + SUPER_RESOLUTION,
+)
+def test_names(builder):
+    model = builder()
+    assert model.name == builder.__name__
+    assert builder(name="mine").name == "mine"
+    assert len(set(names(model))) == len(model.layers)
+    paths = [weight.path for weight in model.weights]
+    assert len(set(paths)) == len(paths)
+
+
+def test_arguments_reach_the_activations():
+    for model in (
+        xk.xnet(3, 7, 4, gate="sigmoid"),
+        xk.xdncnn(3, 7, 4, gate="sigmoid"),
+        xk.xderain(3, 7, 4, gate="sigmoid"),
+        xk.xsrcnn_f(kernel_size=7, gate="sigmoid"),
+        xk.xsrcnn_c(kernel_size=7, gate="sigmoid"),
+    ):
+        units = [layer for layer in model.layers if isinstance(layer, xk.XUnit)]
+        assert [(u.kernel_size, u.gate) for u in units] == [(7, "sigmoid")] * 2
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_under_mixed_precision_the_image_itself_stays_in_float32(
+    keras_settings, policy
+):
+    keras_settings.set_dtype_policy(policy)
+    images = random_images(1, 6, 5, 1)
+    for model in (xk.xdncnn(3, 5, 4), xk.convnet(3, 4), xk.xsrcnn_f(None, True)):
+        computing = {
+            layer.compute_dtype
+            for layer in model.layers
+            if not isinstance(layer, NOT_ONE_LAYER)
+        }
+        assert policy.removeprefix("mixed_") in computing
+        silence(model)
+        result = model(images)
+        assert keras.backend.standardize_dtype(result.dtype) == "float32"
+        np.testing.assert_array_equal(numpy(result), images)
+
+    model = xk.xsrcnn_c(3, True)
+    silence(model)
+    keras_settings.set_dtype_policy("float32")
+    expected = numpy(xk.BicubicUpsampling(3)(images))
+    np.testing.assert_allclose(numpy(model(images)), expected, atol=1e-6)
+
+
+def test_channels_first(keras_settings):
+    keras_settings.set_image_data_format("channels_first")
+    assert xk.xdncnn(3, 5, 4, channels=3).input_shape == (None, 3, None, None)
+    assert xk.convnet(3, 4, channels=3).output_shape == (None, 3, None, None)
+    model = xk.xsrcnn_f(2, True)
+    assert model.output_shape == (None, 1, None, None)
+    assert model.compute_output_shape((4, 1, 5, 6)) == (4, 1, 10, 12)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: xk.xdncnn(3, 5, 4),
+        lambda: xk.convnet(3, 4),
+        lambda: xk.srcnn(2, True),
+    ],
+)
+def test_a_training_step_lowers_the_loss(build):
+    keras.utils.set_random_seed(0)
+    model = build()
+    images = random_images(4, 8, 8, 1)
+    targets = 0.5 * random_images(*model.compute_output_shape(images.shape))
+    model.compile(keras.optimizers.Adam(1e-3), "mse")
+    losses = [model.train_on_batch(images, targets) for _ in range(4)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights():
+    weights = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        weights.append(xk.xdncnn(3, 3, 4).get_weights())
+    equal = [
+        all(np.array_equal(a, b) for a, b in zip(weights[0], other, strict=True))
+        for other in weights[1:]
+    ]
+    assert equal == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: xk.convnet(1), "depth=1"),
+        (lambda: xk.convnet(depth=0), "depth=0"),
+        (lambda: xk.xnet(2.5), r"depth=2\.5"),
+        (lambda: xk.dncnn(True), "depth=True"),
+        (lambda: xk.dncnn(filters=0), "filters=0"),
+        (lambda: xk.xdncnn(filters="64"), "filters='64'"),
+        (lambda: xk.xdncnn(channels=-1), "channels=-1"),
+        (lambda: xk.xdncnn(kernel_size=4), "kernel_size=4"),
+        (lambda: xk.xnet(gate="tanh"), "gate='tanh'"),
+        (lambda: xk.xderain(depth=1), "depth=1"),
+        (lambda: xk.srcnn(scale=5), "scale=5"),
+        (lambda: xk.xsrcnn_f(scale=2.5), r"scale=2\.5"),
+        (lambda: xk.xsrcnn_c(gate=None), "gate=None"),
+        (lambda: xk.derainnet(weights="no-such-model"), "no-such-model"),
+        (lambda: xk.xdncnn(weights="no/such.weights.h5"), "such.weights.h5"),
+    ],
+)
+def test_bad_arguments(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
