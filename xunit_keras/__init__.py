@@ -12,6 +12,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # that off, or its help would wait for TensorFlow.
 if Path(sys.argv[0]).stem != "xunit-keras":
     from xunit_keras.budget import ParameterCount, count_parameters
+    from xunit_keras.checkpoints import load_checkpoint
     from xunit_keras.layers import (
         BatchNormalization,
         BicubicUpsampling,
@@ -49,6 +50,7 @@ __all__ = [
     "dncnn",
     "list_models",
     "load",
+    "load_checkpoint",
     "restore",
     "srcnn",
     "xderain",
