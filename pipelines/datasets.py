@@ -16,9 +16,11 @@ import tensorflow as tf
 
 from xunit_keras import images
 from xunit_keras.photographs import sample_photographs
+from xunit_keras.rain import draw_streaks
 
 ROOT_VARIABLE = "XUNIT_KERAS_DATA"
 SAMPLE = "sample"
+_DRAWN_MASKS, _DRAWN_SIZE = 20, (320, 480)
 
 # The 68 photographs of BSDS500/val that BSD68 shows in grey, in BSD68's order.
 BSD68_IDS = tuple(
@@ -184,13 +186,15 @@ def rainy_pairs(
     """The rainy and clean photographs of a folder with `rainy/` and `clean/`.
 
     Args:
-        name: A key of `PUBLISHED` (`"rain12"`) or a folder. Files of a pair have the
-            same name but for the suffix.
+        name: A key of `PUBLISHED` (`"rain12"`), a folder, where files of a pair have
+            the same name but for the suffix, or `"sample"`, with drawn rain.
         root: Folder of the published sets, see `data_root`.
 
     Raises:
         DataNotFoundError: A folder is missing or a picture has no partner.
     """
+    if name == SAMPLE:
+        return _drawn_pairs()
     folder = data_root(root) / PUBLISHED[name].folder if name in PUBLISHED else name
     sides = [files(str(Path(folder) / side)) for side in ("rainy", "clean")]
     stems = [[path.stem for path in side] for side in sides]
@@ -202,6 +206,25 @@ def rainy_pairs(
         )
     loaded = [photographs(str(Path(folder) / side)) for side in ("rainy", "clean")]
     return zip(*loaded, strict=True)
+
+
+def _drawn_pairs() -> Iterator[tuple[Photograph, Photograph]]:
+    for number, clean in enumerate(photographs(SAMPLE)):
+        random = np.random.default_rng(number)
+        streaks = draw_streaks(*clean.pixels.shape[:2], random)
+        rainy = images.from_float(images.to_float(clean.pixels) + streaks, np.uint8)
+        yield Photograph(clean.name, rainy), clean
+
+
+def streak_masks(name: str, root: Path | None = None) -> Iterator[np.ndarray]:
+    """Streak masks `(height, width, 1)` uint8 by name: `"sample"` are drawn ones."""
+    if name == SAMPLE:
+        for seed in range(_DRAWN_MASKS):
+            streaks = draw_streaks(*_DRAWN_SIZE, np.random.default_rng((seed, 1)))
+            yield images.from_float(streaks, np.uint8)
+        return
+    for photograph in photographs(name, root):
+        yield photograph.pixels
 
 
 def _from_generator(items) -> tf.data.Dataset:

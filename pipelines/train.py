@@ -40,14 +40,14 @@ from pipelines.callbacks import (
 from pipelines.patches import PatchSource, Recipe
 from xunit_keras import zoo
 
-# What each task trains when nothing else is said: network, data, test set, steps
-# and patch size.
+# What each task trains when nothing else is said.
 DEFAULTS = {
     "denoise": {
         "model": "xdncnn",
         "data": ("bsds500-train", "bsds500-test"),
         "validation": "set12",
         "steps": 20_000,
+        "batch_size": 64,
         "patch_size": 40,
     },
     "derain": {
@@ -55,6 +55,7 @@ DEFAULTS = {
         "data": ("bsds500-train-rainless", "bsds500-test-rainless"),
         "validation": "rain12",
         "steps": 20_000,
+        "batch_size": 16,
         "patch_size": 64,
     },
     "sr": {
@@ -62,7 +63,8 @@ DEFAULTS = {
         "data": ("t91", "bsds500-train"),
         "validation": "set5",
         "steps": 10_000,
-        "patch_size": 48,
+        "batch_size": 8,
+        "patch_size": 96,
     },
 }
 
@@ -107,11 +109,11 @@ class Config:
     steps: int | None = None
     """Batches in all. By task: 20000, 20000, 10000."""
 
-    batch_size: int = 64
-    """Patches in a batch."""
+    batch_size: int | None = None
+    """Patches in a batch. By task: 64, 16, 8."""
 
     patch_size: int | None = None
-    """Side of a clean patch. By task: 40, 64, 48."""
+    """Side of a clean patch. By task: 40, 64, 96."""
 
     learning_rate: float = 1e-3
     """Peak of the learning rate; it falls to a hundredth along a cosine."""
@@ -122,8 +124,9 @@ class Config:
     average: float = 0.999
     """Momentum of the moving average of the weights, which is what is kept."""
 
-    margin: int = 0
-    """Pixels at the border of a patch that the loss leaves out."""
+    margin: int | None = None
+    """Pixels at the border of a patch that the loss leaves out. By task: none, none,
+    an eighth of the patch."""
 
     residual: bool = True
     """Super resolution: predict only what the interpolation lost."""
@@ -149,16 +152,19 @@ def resolve(config: Config) -> Config:
         ValueError: An argument is out of range, or data is missing.
     """
     defaults = dict(DEFAULTS[config.task])
-    published = (*defaults["data"], *(("streaks",) if config.task == "derain" else ()))
-    if not config.data and not all(
-        datasets.is_present(name, config.data_root) for name in published
-    ):
+    absent = [
+        name
+        for name in (*defaults["data"], defaults["validation"], "streaks")
+        if not datasets.is_present(name, config.data_root)
+    ]
+    if not config.data and set(absent) & set(defaults["data"]):
         print(
-            f"No {', '.join(published)} in {datasets.data_root(config.data_root)}: "
-            "training on the sample photographs. See --data and --data-root."
+            f"No {', '.join(defaults['data'])} in "
+            f"{datasets.data_root(config.data_root)}: training on the sample "
+            "photographs. See --data and --data-root."
         )
         defaults["data"] = (datasets.SAMPLE,)
-    if not datasets.is_present(defaults["validation"], config.data_root):
+    if defaults["validation"] in absent:
         defaults["validation"] = datasets.SAMPLE
     given = {k: v for k, v in vars(config).items() if v not in (None, ())}
     filled = {**defaults, **given}
@@ -166,16 +172,20 @@ def resolve(config: Config) -> Config:
     # Whole rounds, so that the checkpoint after the last one is the end.
     filled["steps"] = -(-filled["steps"] // max(filled["every"], 1)) * filled["every"]
     if config.task == "derain":
-        filled.setdefault("streaks", "streaks")
+        drawn = "streaks" in absent
+        filled.setdefault("streaks", datasets.SAMPLE if drawn else "streaks")
         filled["channels"] = 3
     if config.task == "sr":
         filled["channels"] = 1
         filled["patch_size"] -= filled["patch_size"] % config.scale
+        # Near its border a patch ends where its photograph goes on.
+        filled.setdefault("margin", filled["patch_size"] // 8)
         label = f"x{config.scale}"
     else:
         filled["scale"] = 1
         sigma = "-".join(f"{level:g}" for level in config.sigma)
         label = f"s{sigma}" if config.task == "denoise" else "rain"
+    filled.setdefault("margin", 0)
     filled.setdefault("out", Path("runs") / f"{config.task}-{filled['model']}-{label}")
     config = Config(**filled)
     _check(config)
@@ -290,7 +300,7 @@ def patch_source(config: Config) -> PatchSource:
     else:
         photographs = _pixels(config.data, config.data_root)
         if config.task == "derain":
-            streaks = _pixels((config.streaks,), config.data_root)
+            streaks = datasets.streak_masks(config.streaks, config.data_root)
     source = PatchSource(photographs, recipe, rainy, streaks)
     if source.skipped:
         print(

@@ -11,6 +11,8 @@ SMALL_DENOISERS = {
     "dncnn": lambda **kwargs: xk.dncnn(4, filters=4, **kwargs),
     "xdncnn": lambda **kwargs: xk.xdncnn(4, 5, filters=4, **kwargs),
 }
+DENOISING = [xk.convnet, xk.xnet, xk.dncnn, xk.xdncnn]
+DERAINING = [xk.derainnet, xk.xderain]
 SUPER_RESOLUTION = [xk.srcnn, xk.xsrcnn_f, xk.xsrcnn_c]
 NOT_ONE_LAYER = (
     layers.InputLayer,
@@ -152,11 +154,7 @@ def test_a_difference_starts_small():
         assert np.abs(numpy(model(images)) - images).max() < 0.2
 
 
-@pytest.mark.parametrize(
-    "builder",
-    [xk.convnet, xk.xnet, xk.dncnn, xk.xdncnn, xk.derainnet, xk.xderain]
-    + SUPER_RESOLUTION,
-)
+@pytest.mark.parametrize("builder", [*DENOISING, *DERAINING, *SUPER_RESOLUTION])
 def test_names(builder):
     model = builder()
     assert model.name == builder.__name__

@@ -1,5 +1,7 @@
 """The released models restore as well as their cards say."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines import evaluate
@@ -61,3 +63,18 @@ def test_the_zoo_stays_small():
     folders = [zoo.model_folder(name) for name in zoo.list_models()]
     files = [file for folder in folders for file in folder.iterdir()]
     assert sum(file.stat().st_size for file in files) < 12e6
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_readme_quotes_the_card(name):
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    (row,) = (
+        line
+        for line in readme.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| `{name}`")
+    )
+    card = zoo.card(name)
+    assert f"{card['parameters']:,}" in row
+    for score in card["scores"]:
+        if score["data"] != "sample":
+            assert f"{score['psnr']:.2f}" in row, score

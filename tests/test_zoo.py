@@ -135,7 +135,7 @@ def test_damaged_weights(own_zoo, damage):
 def test_a_text_file_as_weights(tmp_path):
     path = tmp_path / "text.weights.h5"
     path.write_text("not weights")
-    with pytest.raises(ValueError, match="text.weights.h5"):
+    with pytest.raises(ValueError, match=r"text\.weights\.h5"):
         xunit_keras.xdncnn(3, 5, 4, weights=str(path))
 
 

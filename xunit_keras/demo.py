@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from xunit_keras import images, zoo
 from xunit_keras.metrics import psnr
 from xunit_keras.photographs import NAMES, sample_photographs
+from xunit_keras.rain import draw_streaks
 from xunit_keras.resize import imresize
 from xunit_keras.restoration import enlarge, restore
 
@@ -139,22 +140,12 @@ def _degrade(original: np.ndarray, card: dict, seed) -> np.ndarray:
     if card["task"] == "denoise":
         noise = random.normal(scale=_noise_level(card) / 255, size=clean.shape)
         return (clean + noise).astype(np.float32)
-    return np.minimum(clean + _rain(clean.shape, random), 1.0)
+    return np.minimum(clean + draw_streaks(*clean.shape[:2], random), 1.0)
 
 
 def _noise_level(card: dict) -> float:
     """The level of a model for one, and 25 for one that takes a range."""
     return card["sigma"][0] if len(card["sigma"]) == 1 else 25.0
-
-
-def _rain(shape, random: np.random.Generator) -> np.ndarray:
-    """Slanted streaks `(height, width, 1)`: drops, smeared along their fall."""
-    drops = (random.random(shape[:2]) < 0.004) * random.uniform(0.1, 0.4, shape[:2])
-    streaks = np.zeros(shape[:2])
-    for step in range(20):
-        shifted = np.roll(drops, (step, step // 4), axis=(0, 1))
-        streaks = np.maximum(streaks, shifted)
-    return streaks[..., None].astype(np.float32)
 
 
 def _centre(image: np.ndarray) -> np.ndarray:

@@ -67,6 +67,18 @@ def test_rainy_pairs(folder):
         datasets.rainy_pairs(str(folder))
 
 
+def test_the_sample_has_drawn_rain():
+    pairs = list(datasets.rainy_pairs(datasets.SAMPLE))
+    again = list(datasets.rainy_pairs(datasets.SAMPLE))
+    for (rainy, clean), (same, _) in zip(pairs, again, strict=True):
+        np.testing.assert_array_equal(rainy.pixels, same.pixels)
+        assert (rainy.pixels >= clean.pixels).all()
+        assert 0.02 < (rainy.pixels > clean.pixels).mean() < 0.5
+    masks = list(datasets.streak_masks(datasets.SAMPLE))
+    assert masks[0].dtype == np.uint8 and masks[0].shape[2] == 1
+    assert np.abs(masks[0].astype(int) - masks[1]).max() > 0
+
+
 @pytest.fixture
 def small_bsds500(tmp_path, monkeypatch):
     """A stand-in for BSDS500: two photographs in each split."""

@@ -160,7 +160,10 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def _shifts(self, inputs, kernel):
         height, width = self.kernel_size
+        # A sum of 81 terms in 16 bits would lose a digit that XLA keeps for free.
+        dtype = keras.backend.result_type(inputs.dtype, "float32")
         padded = self._pad(inputs, self._margins(0), self._margins(1))
+        padded, kernel = ops.cast(padded, dtype), ops.cast(kernel, dtype)
         total = None
         for i in range(height):
             for j in range(width):
@@ -168,7 +171,7 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
                 weights = ops.reshape(kernel[i, j, :, 0], self._per_channel)
                 product = window * weights
                 total = product if total is None else total + product
-        return total
+        return ops.cast(total, inputs.dtype)
 
     def _blocks(self, inputs, kernel):
         total = None
