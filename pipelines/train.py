@@ -15,7 +15,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,6 +39,10 @@ from pipelines.callbacks import (
 )
 from pipelines.patches import PatchSource, Recipe
 from xunit_keras import zoo
+from xunit_keras.layers import BatchNormalization, XUnit
+
+# Batches over which the statistics of normalizations are estimated.
+_STATISTICS_BATCHES = 50
 
 # What each task trains when nothing else is said.
 DEFAULTS = {
@@ -128,6 +132,11 @@ class Config:
     """Pixels at the border of a patch that the loss leaves out. By task: none, none,
     an eighth of the patch."""
 
+    fix_statistics: bool = False
+    """Estimate the statistics of the normalizations at the start, and train with them
+    fixed: for the end of a training, where those of small batches are noise. Needs
+    --init."""
+
     residual: bool = True
     """Super resolution: predict only what the interpolation lost."""
 
@@ -203,6 +212,10 @@ def _check(config: Config) -> None:
             "`sigma` must be one level or the two ends of a range. "
             f"Received: {config.sigma}"
         )
+    if config.fix_statistics and not config.init:
+        raise ValueError(
+            "`fix_statistics` is for networks that have learned something: give --init."
+        )
     if not 0 <= 2 * config.margin < config.patch_size:
         raise ValueError(
             "`margin` must leave something of a patch. "
@@ -241,6 +254,8 @@ def build(
 ) -> keras.Model:
     """The network that `builder` makes of a configuration, compiled."""
     model = builder(config)
+    for norm in normalizations(model):
+        norm.statistics_fixed = config.fix_statistics
     warmup = min(config.warmup, config.steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / max(warmup, 1),
@@ -260,6 +275,29 @@ def build(
         jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
     )
     return model
+
+
+def normalizations(model: keras.Model) -> list[BatchNormalization]:
+    """The batch normalizations of a model, those inside the activations too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, XUnit):
+            found += [layer.input_norm, layer.gate_norm]
+        elif isinstance(layer, BatchNormalization):
+            found.append(layer)
+    return found
+
+
+def estimate_statistics(model: keras.Model, batches: Iterable) -> None:
+    """Sets the moving averages of a model to the plain mean over batches."""
+    norms = normalizations(model)
+    settings = [(norm.momentum, norm.statistics_fixed) for norm in norms]
+    for count, (degraded, _) in enumerate(batches):
+        for norm in norms:
+            norm.momentum, norm.statistics_fixed = count / (count + 1), False
+        model(degraded, training=True)
+    for norm, setting in zip(norms, settings, strict=True):
+        norm.momentum, norm.statistics_fixed = setting
 
 
 class CentreMeanSquaredError(keras.losses.Loss):
@@ -354,6 +392,8 @@ def train(
     checkpoint = Checkpoint(out / "checkpoint.npz")
     epochs = config.steps // config.every
     epoch = checkpoint.restore(model) if resume else 0
+    if config.fix_statistics and not epoch:
+        estimate_statistics(model, source.batches(stop=_STATISTICS_BATCHES))
     if epoch:
         print(f"Going on from step {epoch * config.every} of {config.steps}.")
     test_images = scoring.first_examples(

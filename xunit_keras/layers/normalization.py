@@ -20,12 +20,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         momentum: Momentum of the moving averages. Keras' own default is 0.99.
         epsilon: Added to the variance. Keras' own default is 1e-3.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`.
+
+    Attributes:
+        statistics_fixed: Set to True, the layer normalizes with its moving averages
+            in training too and leaves them alone, while its scale and shift go on
+            learning. Not part of the configuration.
     """
 
     def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
+        self.statistics_fixed = False
 
     def call(self, inputs, training=None, mask=None):
+        training = training and not self.statistics_fixed
         fused = (
             training
             and self.trainable
