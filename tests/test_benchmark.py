@@ -8,6 +8,7 @@ from rich.console import Console
 import xunit_keras
 from xunit_keras import benchmark, zoo
 from xunit_keras.benchmark import multiply_adds
+from xunit_keras.cli import main
 
 
 def test_multiply_adds_by_hand():
@@ -60,6 +61,23 @@ def test_table_and_json(measurements, tmp_path):
     assert result["environment"]["threads"] == "2"
     assert len(result["measurements"]) == len(measurements)
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_command(monkeypatch, measurements, tmp_path, capsys):
+    given = []
+
+    def measured(*arguments):
+        given.extend(arguments[:5])
+        return measurements
+
+    monkeypatch.setattr(benchmark, "benchmark", measured)
+    path = tmp_path / "result.json"
+    models = ["-m", "xdncnn", "-m", "srcnn", "-e", "litert"]
+    options = ["--size", "64", "--threads", "2", "--json", str(path)]
+    assert main(["benchmark", *models, *options]) == 0
+    assert given == [("xdncnn", "srcnn"), ("litert",), 64, 2, 10]
+    assert "srcnn-x2" in capsys.readouterr().out
+    assert path.is_file()
 
 
 def test_twins_take_the_same_images():

@@ -7,6 +7,7 @@ from networks import as_trained, noisy
 
 import xunit_keras
 from xunit_keras import formats
+from xunit_keras.cli import main
 from xunit_keras.engines import load_engine
 from xunit_keras.export import Verification, _judge, export
 from xunit_keras.restoration import restore
@@ -84,8 +85,7 @@ def test_saved_model_runs_without_this_package(denoiser, tmp_path, run_python):
     script = tmp_path / "script.py"
     script.write_text(
         f"""
-import os, sys
-sys.path = [p for p in sys.path if p != os.getcwd() and "xunit" not in p]
+import sys
 import numpy as np, tensorflow as tf
 model = tf.saved_model.load({str(tmp_path / "model")!r})
 given = np.load({str(tmp_path / "in.npz")!r})
@@ -94,7 +94,7 @@ results = {{
     for key, name in (("x", "serving_default"), ("pixels", "uint8"))
 }}
 np.savez({str(tmp_path / "out.npz")!r}, **results)
-assert not [name for name in sys.modules if "keras" in name]
+assert "xunit_keras" not in sys.modules
 """
     )
     run_python(script, PYTHONPATH="")
@@ -252,6 +252,18 @@ def test_keras_file_with_an_unknown_class(tmp_path, run_python):
         export(tmp_path / "odd.keras", tmp_path / "model")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "model").exists()
+
+
+def test_command(denoiser, tmp_path, capsys):
+    denoiser.save(tmp_path / "model.keras")
+    command = ["export", "-m", str(tmp_path / "model.keras"), "-f", "openvino"]
+    output = ["-o", str(tmp_path / "model.xml"), "--precision", "float16"]
+    assert main([*command, *output, "--size", "12", "8", "--color"]) == 0
+    assert "differs by at most" in capsys.readouterr().out
+    shape = (1, 12, 8, 3)
+    assert load_engine(tmp_path / "model.xml")(noisy(*shape)).shape == shape
+    assert main([*command, "-o", str(tmp_path / "model.onnx")]) == 2
+    assert "must end in .xml" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -66,7 +66,9 @@ def export(
         format: `"saved_model"`, `"tflite"`, `"onnx"` or `"openvino"`.
         precision: `"float32"`; `"float16"`: weights in 16 bits (not for a
             SavedModel); `"int8"`: weights of the ordinary convolutions in 8 bits,
-            and their inputs too, quantised as they come (for TFLite).
+            and their inputs too, quantised as they come (for TFLite). The scales of
+            these depend on the whole image, so that tiles are no longer exactly the
+            whole.
         input_shape: Height and width to fix the model on, with a batch of 1; None
             leaves batch, height and width dynamic.
         colour: Make a model of one channel take RGB images and give RGB images, as

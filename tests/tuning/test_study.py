@@ -45,7 +45,7 @@ def test_figure4_has_one_total_and_many_shares(tmp_path, full, budget):
     shares = [count.activation_share for count in counts]
     assert shares == sorted(shares)
     assert shares[0] == 0.0
-    assert shares[-1] > 0.5
+    assert shares[-1] > 0.35
     assert plan.seeds > 1
 
 
