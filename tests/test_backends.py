@@ -71,18 +71,14 @@ def by_definition(inputs):
         return references.BatchNorm(*weights)
 
     def xunit(name, gate):
+        layer = one_backend.LAYERS[name]()
+        layer.build(images.shape)
         weights = one_backend.weights_of(data, name)
-        # Trainable weights first, then the moving averages of both norms.
-        gamma_1, beta_1, kernel, gamma_2, beta_2 = weights[:5]
-        mean_1, variance_1, mean_2, variance_2 = weights[5:]
-        named = {"depthwise/kernel": kernel}
-        for prefix, values in (
-            ("input_norm", (gamma_1, beta_1, mean_1, variance_1)),
-            ("gate_norm", (gamma_2, beta_2, mean_2, variance_2)),
-        ):
-            keys = ("gamma", "beta", "moving_mean", "moving_variance")
-            named |= {f"{prefix}/{k}": v for k, v in zip(keys, values, strict=True)}
-        return references.XUnit(named, gate)(images)
+        by_path = {
+            weight.path.removeprefix(f"{layer.name}/"): value
+            for weight, value in zip(layer.weights, weights, strict=True)
+        }
+        return references.XUnit(by_path, gate)(images)
 
     def depthwise(name):
         kernel, bias = one_backend.weights_of(data, name)

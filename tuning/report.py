@@ -37,8 +37,8 @@ from xunit_keras.formats import FORMATS, FormatName, scale_of
 
 COSTS = {
     "parameters": "parameters",
-    "macs_per_pixel": "multiplications per pixel",
-    "milliseconds": "milliseconds",
+    "macs_per_pixel": "MACs per pixel",
+    "milliseconds": "ms",
 }
 
 
@@ -202,7 +202,7 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
     )
     for heading in ("trial", "PSNR (dB)", *COSTS.values(), "in activations"):
         table.add_column(heading, justify="right")
-    table.add_column("on the fronts of")
+    table.add_column("on the fronts by")
     for row in flat:
         table.add_row(
             row["trial"],

@@ -244,7 +244,9 @@ def test_mixed_precision_stays_near(dtype, evaluation):
     images = random_images(2, 12, 12, 3)
     expected = references.depthwise(images, kernel)
     result = convolve(images, kernel, evaluation, padding="same", dtype=dtype)
-    tolerance = 0.03 if dtype == "mixed_bfloat16" else 0.004
+    unit = 2**-8 if dtype == "mixed_bfloat16" else 2**-11
+    # TensorFlow sums in 16 bits; the shifts are summed in 32.
+    tolerance = (5 if evaluation == "shifts" else 20) * unit
     np.testing.assert_allclose(result, expected, atol=tolerance * expected.std())
 
 

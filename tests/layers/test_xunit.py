@@ -133,6 +133,13 @@ def test_channels_first_is_channels_last_transposed():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_data_format_in_any_case():
+    layer = XUnit(3, data_format="Channels_Last")
+    assert layer.data_format == "channels_last"
+    assert layer(random_images(1, 4, 5, 6)).shape == (1, 4, 5, 6)
+    assert layer.input_norm.gamma.shape == (6,)
+
+
 def test_default_initializers_open_the_gate_and_see_the_pixel():
     layer = XUnit(9)
     layer.build((None, None, None, 32))
@@ -228,7 +235,7 @@ def test_a_saved_model_opens_in_a_fresh_process(run_python, tmp_path):
         ({"kernel_size": (3, 3)}, r"kernel_size=\(3, 3\)"),
         ({"gate": "relu"}, "gate='relu'"),
         ({"evaluation": "fast"}, "evaluation='fast'"),
-        ({"data_format": "NHWC"}, "NHWC"),
+        ({"data_format": "NHWC"}, "data_format=nhwc"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -223,7 +223,7 @@ class Part:
         return path.read_text().split() if path.exists() else []
 
     def kill_in_mid_trial(self):
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while not self.runs:
             assert self.process.poll() is None, self.process.stdout.read()
             assert time.monotonic() < deadline, "No trial began."
@@ -232,7 +232,7 @@ class Part:
         self.process.wait()
 
     def finish(self):
-        output, _ = self.process.communicate(timeout=600)
+        output, _ = self.process.communicate(timeout=900)
         assert self.process.returncode == 0, output
         return output
 

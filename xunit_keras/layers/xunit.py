@@ -115,24 +115,25 @@ class XUnit(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.evaluation = evaluation
-        self.data_format = data_format or keras.config.image_data_format()
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-        channel_axis = -1 if self.data_format == "channels_last" else 1
-        norm = {"axis": channel_axis, "momentum": momentum, "epsilon": epsilon}
-        self.input_norm = BatchNormalization(
-            **norm, dtype=self.dtype_policy, name="input_norm"
-        )
-        self.depthwise = LargeKernelDepthwiseConv2D(
+        depthwise = LargeKernelDepthwiseConv2D(
             kernel_size,
             padding="same",
             use_bias=False,
             depthwise_initializer=self.depthwise_initializer,
             evaluation=evaluation,
-            data_format=self.data_format,
+            data_format=data_format,
             dtype=self.dtype_policy,
             name="depthwise",
         )
+        self.data_format = depthwise.data_format  # checked, the default filled in
+        channel_axis = -1 if self.data_format == "channels_last" else 1
+        norm = {"axis": channel_axis, "momentum": momentum, "epsilon": epsilon}
+        self.input_norm = BatchNormalization(
+            **norm, dtype=self.dtype_policy, name="input_norm"
+        )
+        self.depthwise = depthwise
         self.gate_norm = BatchNormalization(
             **norm,
             gamma_initializer=self.gate_initializer,
