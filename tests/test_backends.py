@@ -32,7 +32,10 @@ def inputs(tmp_path_factory):
     networks = {name: make() for name, make in one_backend.NETWORKS.items()}
     for name, layer in {**layers, **networks}.items():
         for i, weight in enumerate(layer.weights):
-            value = rng.normal(scale=0.2, size=weight.shape)
+            # In a network, what the layers do multiplies: keep its values near 1.
+            fan_in = np.prod(weight.shape[:-1]) if len(weight.shape) == 4 else 1
+            scale = fan_in**-0.5 if name in networks and fan_in > 25 else 0.2
+            value = rng.normal(scale=scale, size=weight.shape)
             if weight.name == "moving_variance":
                 value = 0.5 + np.abs(value)
             arrays[f"{name}/{i}"] = value.astype("float32")

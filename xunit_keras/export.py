@@ -150,9 +150,10 @@ def _load(name) -> keras.Model:
         return zoo.load(name)
     except ValueError:
         raise
-    # Keras raises a TypeError, with a page of text, for classes it does not know.
+    # Keras raises a TypeError for classes it does not know: a page of text, whose end
+    # names the class.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"Cannot load {str(name)!r}: {reason}") from error
 
 
