@@ -10,6 +10,7 @@ import pytest
 # Read when TensorFlow is imported, which is after this file.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
@@ -54,17 +55,3 @@ def keras_settings():
     yield keras.config
     keras.config.set_dtype_policy(policy)
     keras.config.set_image_data_format(data_format)
-
-
-# Modules with tests that do not pass on every machine yet; `make test-all` runs them.
-_UNSETTLED = {
-    *("test_backends", "test_benchmark", "test_budget", "test_deployment"),
-    *("test_export", "test_metrics", "test_restoration", "test_zoo"),
-}
-
-
-def pytest_collection_modifyitems(items):
-    """Leaves unsettled modules to the slow run."""
-    for item in items:
-        if item.path.stem in _UNSETTLED or "tuning" in item.path.parts:
-            item.add_marker(pytest.mark.slow)

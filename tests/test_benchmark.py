@@ -24,9 +24,12 @@ def measurements(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
     card = {"task": "sr", "scale": 2, "channels": 1}
     zoo.save(xunit_keras.xsrcnn_f(scale=2), folder, card)
-    return benchmark.benchmark(
-        [str(folder)], ["keras", "onnxruntime"], size=16, rounds=3
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # A process of its own takes long to import TensorFlow.
+        patch.setattr(benchmark, "_in_child", lambda run, *arguments: run(*arguments))
+        return benchmark.benchmark(
+            [str(folder)], ["keras", "onnxruntime"], size=16, rounds=3
+        )
 
 
 def test_measurements(measurements):
@@ -48,7 +51,14 @@ def test_measurements(measurements):
         assert 0 < m.peak_share < 1.5
         assert m.spread >= 0
         assert 0 < m.file_mb < 5
-        assert 0 < m.memory_mb < 4000
+        assert 0 <= m.memory_mb < 4000
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_process_of_its_own():
+    (srcnn,) = benchmark.benchmark(["srcnn"], ["onnxruntime"], size=512, rounds=1)
+    # 64 channels of float32, at least once.
+    assert srcnn.memory_mb > 512**2 * 64 * 4 / 1e6
 
 
 def test_table_and_json(measurements, tmp_path):
@@ -76,7 +86,7 @@ def test_command(monkeypatch, measurements, tmp_path, capsys):
     options = ["--size", "64", "--threads", "2", "--json", str(path)]
     assert main(["benchmark", *models, *options]) == 0
     assert given == [("xdncnn", "srcnn"), ("litert",), 64, 2, 10]
-    assert "srcnn-x2" in capsys.readouterr().out
+    assert "GMAC" in capsys.readouterr().out
     assert path.is_file()
 
 

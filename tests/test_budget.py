@@ -102,7 +102,7 @@ def test_counting_by_arithmetic(channels):
 @pytest.mark.parametrize("kernels", [(3, 3), (3, 3, 3, 3), (9, 3, 5)])
 @pytest.mark.parametrize("budget", [3_000, 20_000, 300_000])
 def test_no_filters_come_closer_to_the_budget(budget, kernels, xunit_kernel):
-    filters = filters_for_budget(budget, kernels, 1, xunit_kernel)
+    filters = filters_for_budget(budget, kernels, 1, xunit_kernel, tolerance=0.05)
     assert len(filters) == len(kernels) - 1
     assert max(filters) - min(filters) <= 1
     assert list(filters) == sorted(filters, reverse=True)
@@ -111,7 +111,7 @@ def test_no_filters_come_closer_to_the_budget(budget, kernels, xunit_kernel):
         return abs(count_chain(kernels, hidden, 1, xunit_kernel).total - budget)
 
     best = distance(filters)
-    assert best <= 0.02 * budget
+    assert best <= 0.05 * budget
     for change in (-1, 1):
         each, more = divmod(sum(filters) + change, len(filters))
         other = tuple(each + (i < more) for i in range(len(filters)))

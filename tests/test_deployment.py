@@ -18,7 +18,7 @@ NETWORKS = {
 }
 
 # One for each form; the other targets share tensorflow's.
-TARGETS = ("tensorflow", "jax", "onnxruntime", "litert")
+TARGETS = ("tensorflow", "jax", "onnxruntime", "litert", "litert-int8")
 
 
 def test_targets_have_all_forms():

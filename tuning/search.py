@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Literal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
 
 import keras_tuner
 import tensorflow as tf
 import tyro
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.src import config as keras_tuner_config
 from rich.console import Console
 from rich.table import Table
 
@@ -308,6 +310,8 @@ def run(search: Search) -> list[dict]:
             nothing meets the budget.
     """
     part = join(search)
+    # A failed trial is told in a sentence; its traceback is in its trial.json.
+    keras_tuner_config.DEBUG = False
     # What is trained is trained by other processes.
     tf.config.set_visible_devices([], "GPU")
     hypermodel = BudgetHyperModel(search.space, search.config)

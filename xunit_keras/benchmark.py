@@ -20,6 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers, ops
+from rich import box
 from rich.table import Table
 
 from xunit_keras import models, zoo
@@ -172,7 +173,9 @@ def benchmark(
 
 def table(measurements: Iterable[Measurement]) -> Table:
     """The measurements for people."""
-    result = Table("model", "engine")
+    result = Table(box=box.SIMPLE_HEAD)
+    for column in ("model", "engine"):
+        result.add_column(column, overflow="fold")
     for column in (
         "ms/MP",
         "spread",
@@ -321,6 +324,8 @@ def _in_child(function, *arguments):
 
 def _added_memory(candidate, threads) -> float | None:
     """Megabytes that an engine and one run of it add to this process."""
+    with contextlib.suppress(OSError):  # Forgets the peak so far; Linux only.
+        Path("/proc/self/clear_refs").write_text("5")
     before = _peak_memory()
     if before is None:
         return None

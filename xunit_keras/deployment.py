@@ -44,11 +44,14 @@ class Form:
             adding shift over scale, the scale going into the next kernel, or by a
             1x1 depthwise convolution, which some engines fuse with the ReLU.
         gate: The Gaussian gate as `x / exp(d^2)` or as `x * exp(-d^2)`.
+        quantizes: The inputs of convolutions become 8-bit integers of one scale for
+            all channels, so the normalizations that make the channels alike stay.
     """
 
     depthwise: Literal["native", "shifts", "blocks"] = "native"
     affine: Literal["add", "depthwise"] = "add"
     gate: Literal["quotient", "product"] = "quotient"
+    quantizes: bool = False
 
 
 FORMS = {
@@ -56,8 +59,9 @@ FORMS = {
     "jax": Form(depthwise="shifts"),
     "torch": Form(),
     "onnxruntime": Form(affine="depthwise"),
-    "openvino": Form(),
+    "openvino": Form(affine="depthwise"),
     "litert": Form(depthwise="blocks"),
+    "litert-int8": Form(depthwise="blocks", quantizes=True),
 }
 
 
@@ -71,8 +75,8 @@ def deploy(model: keras.Model, target: str = "tensorflow") -> keras.Model:
 
     Args:
         model: A functional or sequential model.
-        target: `"tensorflow"`, `"jax"`, `"torch"`, `"onnxruntime"`, `"openvino"` or
-            `"litert"`.
+        target: `"tensorflow"`, `"jax"`, `"torch"`, `"onnxruntime"`, `"openvino"`,
+            `"litert"`, or `"litert-int8"` for what is to be quantised.
 
     Returns:
         A model with the input and output shapes and the name of `model`.
@@ -280,7 +284,7 @@ class _Builder:
         if not feature.shift.any():
             return self._tensor(feature), feature.scale
         offset = _offset(feature.scale, feature.shift)
-        if offset is None:
+        if offset is None or self.form.quantizes:
             return self.applied(feature), _ONE
         return self._affine(self._tensor(feature), _ONE, offset), feature.scale
 

@@ -59,7 +59,8 @@ def write(
         ImportError: A package is missing.
     """
     _check_model(model, colour)
-    deployed = deploy(model, FORMATS[format].target)
+    target = FORMATS[format].target
+    deployed = deploy(model, f"{target}-int8" if precision == "int8" else target)
     if colour:
         deployed = on_rgb(deployed)
     shape = (None, None, None) if input_shape is None else (1, *input_shape)
@@ -211,15 +212,20 @@ def _write_onnx(model, shape, precision, path):
     onnx = require("onnx")
     # Keras refuses to export a model that was never called.
     model(np.zeros([size or 8 for size in shape], "float32"))
-    model.export(
-        str(path),
-        format="onnx",
-        opset_version=ONNX_OPSET,
-        input_signature=_signature(shape),
-        verbose=False,
-    )
-    graph_model = onnx.load(str(path))
-    graph = graph_model.graph
+    for _ in range(10):
+        model.export(
+            str(path),
+            format="onnx",
+            opset_version=ONNX_OPSET,
+            input_signature=_signature(shape),
+            verbose=False,
+        )
+        graph_model = onnx.load(str(path))
+        graph = graph_model.graph
+        # What tf2onnx makes of one and the same model depends on the names that it
+        # gives, and about one time in eight it adds an axis.
+        if len(graph.output[0].type.tensor_type.shape.dim) == len(shape):
+            break
     graph.name = model.name
     _name_interface(graph, model, shape)
     if precision == "float16":
