@@ -68,8 +68,8 @@ DEFAULTS = {
         "data": ("t91", "bsds500-train"),
         "validation": "set5",
         "steps": 10_000,
-        "batch_size": 8,
-        "patch_size": 96,
+        "batch_size": 32,
+        "patch_size": 48,
     },
 }
 
@@ -115,10 +115,10 @@ class Config:
     """Batches in all. By task: 20000, 20000, 10000."""
 
     batch_size: int | None = None
-    """Patches in a batch. By task: 64, 16, 8."""
+    """Patches in a batch. By task: 64, 16, 32."""
 
     patch_size: int | None = None
-    """Side of a clean patch. By task: 40, 64, 96."""
+    """Side of a clean patch. By task: 40, 64, 48."""
 
     learning_rate: float = 1e-3
     """Peak of the learning rate; it falls to a hundredth along a cosine."""

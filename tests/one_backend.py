@@ -45,8 +45,11 @@ def call(layer, images, training=False):
         return layer(images, training=training)
     import jax
 
+    # A layer's own stateless call would leave out the casts of a dtype policy.
+    inputs = keras.Input(batch_shape=images.shape)
+    model = keras.Model(inputs, layer(inputs))
     outputs, state = jax.jit(
-        functools.partial(layer.stateless_call, training=training)
+        functools.partial(model.stateless_call, training=training)
     )(
         [variable.value for variable in layer.trainable_variables],
         [variable.value for variable in layer.non_trainable_variables],

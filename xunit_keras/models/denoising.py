@@ -10,6 +10,7 @@ from xunit_keras.models.building import (
     image_dtype,
     image_input,
     require_positive,
+    small_start,
 )
 
 
@@ -171,7 +172,8 @@ def _norm(name):
 
 
 def _subtract_noise(inputs, features, depth, weights, name):
-    noise = conv(inputs.shape[channel_axis()], 3, f"conv_{depth}", small=True)(features)
+    channels = inputs.shape[channel_axis()]
+    noise = conv(channels, 3, f"conv_{depth}", small_start())(features)
     outputs = keras.layers.Subtract(name="restored", dtype=image_dtype())(
         [inputs, noise]
     )

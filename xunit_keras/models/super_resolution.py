@@ -3,7 +3,14 @@
 import keras
 
 from xunit_keras.layers import BicubicUpsampling, XUnit
-from xunit_keras.models.building import conv, finish, image_dtype, image_input
+from xunit_keras.models.building import (
+    ZeroMeanHeNormal,
+    conv,
+    finish,
+    image_dtype,
+    image_input,
+    small_start,
+)
 
 
 def srcnn(
@@ -89,19 +96,28 @@ def xsrcnn_c(
 
 
 def _xunits(kernel_size, gate):
-    """The activation after convolution `i`."""
-    return lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}")
+    """The activation after convolution `i`.
+
+    Two of them start better as the paper's do than with the layer's defaults, which
+    are for the deep stacks of the denoisers (see docs/training.md).
+    """
+    start = {"depthwise_initializer": "glorot_uniform", "gate_initializer": "ones"}
+    return lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}", **start)
 
 
 def _three_convs(activation, first, second, scale, residual, weights, name):
     inputs = enlarged = image_input(1)
     if scale is not None:
         enlarged = BicubicUpsampling(scale, dtype=image_dtype(), name="bicubic")(inputs)
-    x = conv(*first, "conv_1")(enlarged)
+    # What interpolation lost has no mean, so brightness would only be in the way.
+    x = conv(*first, "conv_1", ZeroMeanHeNormal() if residual else "he_normal")(
+        enlarged
+    )
     x = activation(1)(x)
     x = conv(*second, "conv_2")(x)
     x = activation(2)(x)
-    outputs = conv(1, 5, "conv_3", small=residual, dtype=image_dtype())(x)
+    start = small_start() if residual else "he_normal"
+    outputs = conv(1, 5, "conv_3", start, dtype=image_dtype())(x)
     if residual:
         outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
             [enlarged, outputs]
