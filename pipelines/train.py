@@ -9,6 +9,7 @@ ends where an uninterrupted one ends.
 """
 
 import dataclasses
+import inspect
 import json
 import os
 import platform
@@ -92,6 +93,14 @@ class Config:
 
     model: str | None = None
     """Network, by the name of its builder. By task: xdncnn, xderain, xsrcnn_f."""
+
+    depth: int | None = None
+    """Number of convolutions, of networks that come in several depths. Default: the
+    builder's."""
+
+    filters: int | None = None
+    """Filters of all convolutions but the last, of the same networks. Default: the
+    builder's."""
 
     init: str | None = None
     """Start from these weights: a released model, or a .weights.h5 file."""
@@ -203,7 +212,7 @@ def resolve(config: Config) -> Config:
 
 
 def _check(config: Config) -> None:
-    for name in ("steps", "batch_size", "patch_size", "every"):
+    for name in ("steps", "batch_size", "patch_size", "every", *_size(config)):
         if getattr(config, name) < 1:
             raise ValueError(
                 f"`{name}` must be positive. Received: {getattr(config, name)}"
@@ -227,6 +236,12 @@ def _check(config: Config) -> None:
             f"`model` must be one of {', '.join(xunit_keras.models.__all__)}. "
             f"Received: {config.model!r}"
         )
+    accepted = inspect.signature(getattr(xunit_keras, config.model)).parameters
+    for name, value in _size(config).items():
+        if name not in accepted:
+            raise ValueError(
+                f"The size of {config.model!r} is fixed. Received: {name}={value}"
+            )
     test_sets = [
         name
         for name in config.data
@@ -242,12 +257,18 @@ def _check(config: Config) -> None:
 def network(config: Config) -> keras.Model:
     """The network of a configuration."""
     builder = getattr(xunit_keras, config.model)
-    arguments = {"weights": config.init}
+    arguments = {"weights": config.init, **_size(config)}
     if config.task == "sr":
         arguments.update(scale=config.scale, residual=config.residual)
     elif config.model not in ("derainnet", "xderain"):
         arguments.update(channels=config.channels)
     return builder(**arguments)
+
+
+def _size(config: Config) -> dict[str, int]:
+    """What a configuration says of the size of its network."""
+    size = {"depth": config.depth, "filters": config.filters}
+    return {name: value for name, value in size.items() if value is not None}
 
 
 def build(
@@ -425,23 +446,29 @@ def train(
 def _claim(config: Config, resume: bool) -> None:
     """Takes the folder of a run, or refuses where another run would be lost."""
     path = config.out / "training.json"
-    saved = json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    now = _as_saved(config)
     if path.exists():
         if not resume:
             raise ValueError(
                 f"{config.out} holds a run already. Go on with --resume, or give "
                 "another --out."
             )
-        before, now = json.loads(path.read_text()), json.loads(saved)
-        changed = [name for name in now if now[name] != before.get(name)]
+        # An option that is younger than the run had its default there.
+        before = {**_as_saved(Config(config.task)), **json.loads(path.read_text())}
+        changed = [name for name in now if now[name] != before[name]]
         if changed:
             raise ValueError(
                 f"{config.out} holds a run with another configuration: "
-                + ", ".join(f"{n} was {before.get(n)}, is {now[n]}" for n in changed)
+                + ", ".join(f"{n} was {before[n]}, is {now[n]}" for n in changed)
                 + "."
             )
     config.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(saved + "\n", encoding="utf-8")
+    path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def _as_saved(config: Config) -> dict:
+    """A configuration as JSON holds it."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 class Keep(keras.callbacks.Callback):
@@ -471,7 +498,7 @@ def card(config: Config, steps: int) -> dict:
         "command": shlex.join(["python", *sys.argv]),
         "recipe": {
             name: value
-            for name, value in dataclasses.asdict(config).items()
+            for name, value in _as_saved(config).items()
             if name not in ("data_root", "out")  # of no use to others
         },
         "steps": steps,
@@ -492,7 +519,7 @@ def card(config: Config, steps: int) -> dict:
     }
     if config.task == "denoise":
         model_card["sigma"] = list(config.sigma)
-    return json.loads(json.dumps(model_card, default=str))
+    return model_card
 
 
 def machine() -> str:

@@ -81,11 +81,12 @@ def resolve(search: Search) -> Search:
         ValueError: An argument is out of range.
     """
     config = search.config
-    if config.model or config.init:
-        raise ValueError(
-            "The search makes its own networks, untrained. "
-            f"Received: model={config.model!r}, init={config.init!r}"
-        )
+    for name in ("model", "depth", "filters", "init"):
+        if (value := getattr(config, name)) is not None:
+            raise ValueError(
+                "The search makes its own networks, untrained. "
+                f"Received: {name}={value!r}"
+            )
     for name in ("trials", "seeds", "lease"):
         value = getattr(search, name)
         if value is not None and value <= 0:

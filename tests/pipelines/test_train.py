@@ -90,6 +90,38 @@ def test_a_folder_that_holds_another_run_is_refused(config):
     assert json.loads((config.out / "training.json").read_text()) == saved
 
 
+def test_a_run_from_before_an_option_existed_can_go_on(config):
+    config.out.mkdir()
+    saved = json.loads(json.dumps(vars(config), default=str))
+    for younger in ("depth", "filters", "fix_statistics"):
+        del saved[younger]
+    (config.out / "training.json").write_text(json.dumps(saved))
+    train._claim(config, resume=True)
+    again = json.loads((config.out / "training.json").read_text())
+    assert again == {**saved, "depth": None, "filters": None, "fix_statistics": False}
+    (config.out / "training.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match="filters was None, is 8"):
+        train._claim(replace(config, filters=8), resume=True)
+
+
+def test_depth_and_filters_reach_the_network_and_its_card(tmp_path):
+    config = train.Config(
+        "denoise", model="xnet", depth=3, filters=8, out=tmp_path / "run"
+    )
+    convolutions = [
+        layer
+        for layer in train.network(config).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert [layer.filters for layer in convolutions] == [8, 8, 1]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.csv").write_text("step,seconds\n1,2.0\n")
+    recipe = train.card(config, 1)["stages"][0]["recipe"]
+    assert (recipe["depth"], recipe["filters"]) == (3, 8)
+    default = train.network(replace(config, depth=None, filters=None))
+    assert default.get_layer("conv_4") and default.get_layer("conv_1").filters == 64
+
+
 def test_a_loss_that_is_no_number_stops_with_a_sentence(config, monkeypatch):
     monkeypatch.setattr(
         train.CentreMeanSquaredError, "call", lambda self, y, p: p[..., 0] * np.nan
@@ -103,6 +135,8 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(config, monkeypatch):
     [
         ({"model": "resnet"}, "Received: 'resnet'"),
         ({"steps": 0}, "`steps` must be positive"),
+        ({"model": "xdncnn", "depth": 0}, "`depth` must be positive"),
+        ({"filters": 8}, "The size of 'xsrcnn_f' is fixed. Received: filters=8"),
         ({"margin": 8}, "margin=8"),
         ({"sigma": (1.0, 2.0, 3.0)}, "Received: \\(1.0, 2.0, 3.0\\)"),
         ({"data": ("bsd68",)}, "bsd68 are test sets"),
