@@ -24,11 +24,14 @@ from pipelines import train
 from xunit_keras.budget import ParameterCount, count_chain, filters_for_budget
 from xunit_keras.layers import BatchNormalization, BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
+    Start,
     channel_axis,
     conv,
     finish,
     image_dtype,
     image_input,
+    small_start,
+    super_resolution_start,
 )
 
 TOLERANCE = 0.02
@@ -78,9 +81,14 @@ class Architecture:
         return text if self.residual else text + ", not residual"
 
     def build(self, name: str = "searched") -> keras.Model:
-        """The model: `(batch, height, width, channels)`, values in [0, 1]."""
+        """The model: `(batch, height, width, channels)`, values in [0, 1].
+
+        It starts as the networks of the package for the same task do.
+        """
         inputs = x = image = image_input(self.channels)
+        start = Start(last=small_start() if self.residual else "he_normal")
         if self.scale > 1:
+            start = super_resolution_start(self.residual)
             x = image = BicubicUpsampling(
                 self.scale, dtype=image_dtype(), name="bicubic"
             )(inputs)
@@ -88,17 +96,18 @@ class Architecture:
         for i, (filters, kernel) in enumerate(
             zip(self.filters, hidden, strict=True), start=1
         ):
-            x = conv(filters, kernel, f"conv_{i}")(x)
+            initializer = start.first if i == 1 else "he_normal"
+            x = conv(filters, kernel, f"conv_{i}", initializer)(x)
             if self.xunit_kernel is None:
                 x = BatchNormalization(axis=channel_axis(), name=f"norm_{i}")(x)
                 x = keras.layers.ReLU(name=f"relu_{i}")(x)
             else:
-                x = XUnit(self.xunit_kernel, name=f"xunit_{i}")(x)
+                x = XUnit(self.xunit_kernel, name=f"xunit_{i}", **start.xunit)(x)
         outputs = conv(
             self.channels,
             last,
             f"conv_{len(self.kernels)}",
-            small=self.residual,
+            start.last,
             dtype=image_dtype(),
         )(x)
         if self.residual:

@@ -4,6 +4,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+import xunit_keras
 from pipelines import train
 from tuning.hypermodel import Architecture, BudgetHyperModel, Space
 from xunit_keras.budget import count_parameters
@@ -28,6 +29,31 @@ def test_untrained_residual_networks_give_almost_the_image():
     np.testing.assert_allclose(network.build()(image), image, atol=0.1)
     enlarging = Architecture((5, 3), (4,), 3, scale=2).build()
     assert enlarging(image).shape == (1, 24, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "builder", "arguments"),
+    [
+        (((3, 3, 3), (4, 4), 5), "xnet", {"depth": 3, "kernel_size": 5}),
+        (((3, 3, 3), (4, 4)), "convnet", {"depth": 3}),
+        (((9, 3, 5), (4, 4), 9, 1, 3), "xsrcnn_f", {"scale": 3, "residual": True}),
+        (((9, 3, 5), (4, 4), 9, 1, 3, False), "xsrcnn_f", {"scale": 3}),
+        (((9, 5, 5), (4, 4), None, 1, 2), "srcnn", {"scale": 2, "residual": True}),
+    ],
+)
+def test_networks_start_as_those_of_the_package_do(network, builder, arguments):
+    def convolutions_and_units(model):
+        return {
+            (layer.name, name): value
+            for layer in model.layers
+            if layer.name.startswith(("conv", "xunit"))
+            for name, value in layer.get_config().items()
+            if name.endswith("initializer")
+        }
+
+    starts = convolutions_and_units(getattr(xunit_keras, builder)(**arguments))
+    assert len(starts) >= 6
+    assert convolutions_and_units(Architecture(*network).build()) == starts
 
 
 def test_what_cannot_meet_the_budget_is_told():

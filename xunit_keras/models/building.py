@@ -1,5 +1,9 @@
 """What all builders share: arguments checked, input, convolution, finished model."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
 
@@ -84,6 +88,33 @@ def small_start() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(
         2.0e-4, mode="fan_in", distribution="truncated_normal"
     )
+
+
+class Start(NamedTuple):
+    """First weights of a network.
+
+    Attributes:
+        first: Initializer of the first convolution.
+        last: Initializer of the last convolution.
+        xunit: Arguments of its `XUnit` layers.
+    """
+
+    first: Any = "he_normal"
+    last: Any = "he_normal"
+    xunit: Mapping[str, str] = MappingProxyType({})
+
+
+def super_resolution_start(residual: bool) -> Start:
+    """How a super resolution network starts, with few layers and wide kernels.
+
+    The units start better as the paper's do than with the layer's defaults, which are
+    for the deep stacks of the denoisers (see docs/training.md). What interpolation lost
+    has no mean, so brightness would only be in the way of a residual network.
+    """
+    units = {"depthwise_initializer": "glorot_uniform", "gate_initializer": "ones"}
+    if residual:
+        return Start(ZeroMeanHeNormal(), small_start(), units)
+    return Start(xunit=units)
 
 
 def finish(inputs, outputs, name: str, weights) -> keras.Model:

@@ -4,12 +4,11 @@ import keras
 
 from xunit_keras.layers import BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
-    ZeroMeanHeNormal,
     conv,
     finish,
     image_dtype,
     image_input,
-    small_start,
+    super_resolution_start,
 )
 
 
@@ -42,7 +41,7 @@ def srcnn(
         Networks, IEEE Trans. PAMI, 2016.
     """
 
-    def relu(i):
+    def relu(i, start):
         return keras.layers.ReLU(name=f"relu_{i}")
 
     return _three_convs(relu, (64, 9), (32, 5), scale, residual, weights, name)
@@ -96,28 +95,20 @@ def xsrcnn_c(
 
 
 def _xunits(kernel_size, gate):
-    """The activation after convolution `i`.
-
-    Two of them start better as the paper's do than with the layer's defaults, which
-    are for the deep stacks of the denoisers (see docs/training.md).
-    """
-    start = {"depthwise_initializer": "glorot_uniform", "gate_initializer": "ones"}
-    return lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}", **start)
+    """The activation after convolution `i`, as it starts in `start`."""
+    return lambda i, start: XUnit(kernel_size, gate, name=f"xunit_{i}", **start.xunit)
 
 
 def _three_convs(activation, first, second, scale, residual, weights, name):
     inputs = enlarged = image_input(1)
     if scale is not None:
         enlarged = BicubicUpsampling(scale, dtype=image_dtype(), name="bicubic")(inputs)
-    # What interpolation lost has no mean, so brightness would only be in the way.
-    x = conv(*first, "conv_1", ZeroMeanHeNormal() if residual else "he_normal")(
-        enlarged
-    )
-    x = activation(1)(x)
+    start = super_resolution_start(residual)
+    x = conv(*first, "conv_1", start.first)(enlarged)
+    x = activation(1, start)(x)
     x = conv(*second, "conv_2")(x)
-    x = activation(2)(x)
-    start = small_start() if residual else "he_normal"
-    outputs = conv(1, 5, "conv_3", start, dtype=image_dtype())(x)
+    x = activation(2, start)(x)
+    outputs = conv(1, 5, "conv_3", start.last, dtype=image_dtype())(x)
     if residual:
         outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
             [enlarged, outputs]
