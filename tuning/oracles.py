@@ -10,6 +10,7 @@ import itertools
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,10 +144,22 @@ class RandomOracle(SearchOracle, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOracle(SearchOracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Combinations that a Gaussian process expects most of."""
+    """Combinations that a Gaussian process expects most of.
+
+    The first third of the trials is drawn at random, for the process to start from.
+    KerasTuner's default, three trials for every hyperparameter, would leave it next to
+    none of a search of ordinary length.
+    """
+
+    def __init__(self, hypermodel, trials, *args, **kwargs):
+        start = max(3, trials // 3)
+        super().__init__(hypermodel, trials, *args, num_initial_points=start, **kwargs)
 
     def populate_space(self, trial_id):
-        response = super().populate_space(trial_id)
+        with warnings.catch_warnings():
+            # About the scales of the process, which nobody here can set.
+            warnings.simplefilter("ignore")
+            response = super().populate_space(trial_id)
         # The process knows nothing of budgets, and proposes favourites again.
         if response["values"] and self._duplicate(response["values"]):
             return self._random_populate_space()

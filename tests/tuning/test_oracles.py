@@ -45,6 +45,16 @@ def drain(oracle, tuner_id="tuner0", score=lambda number: 20.0 + number):
     return values
 
 
+def spied(function, calls):
+    """The function, which notes every call."""
+
+    def call(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return call
+
+
 def feasible(oracle):
     return list(filter(oracle.hypermodel.is_feasible, SPACE.combinations()))
 
@@ -88,11 +98,16 @@ def test_hyperband_gives_the_best_more_rounds(tmp_path):
     assert promoted["tuner/trial_id"] == "0008"
 
 
-def test_bayesian_proposes_what_is_new_and_feasible(tmp_path):
+def test_bayesian_proposes_what_is_new_and_feasible(tmp_path, monkeypatch):
     space = Space((30_000,), first_kernels=(3,), last_kernels=(3,))
-    oracle = make(tmp_path, "bayesian", trials=25, space=space)
+    oracle = make(tmp_path, "bayesian", trials=12, space=space)
+    fits = []
+    monkeypatch.setattr(oracle.gpr, "fit", spied(oracle.gpr.fit, fits))
     tried = drain(oracle, score=lambda number: 20.0 + number % 5)
-    assert len({str(values) for values in tried}) == len(tried) == 25
+    assert len({str(values) for values in tried}) == len(tried) == 12
+    assert all(map(oracle.hypermodel.is_feasible, tried))
+    # After a third of the trials, the process has a say.
+    assert len(fits) == 8
 
 
 def test_failed_trials_do_not_end_a_search(tmp_path):
