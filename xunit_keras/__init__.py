@@ -14,6 +14,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if Path(sys.argv[0]).stem != "xunit-keras":
     from xunit_keras.budget import ParameterCount, count_parameters
     from xunit_keras.checkpoints import load_checkpoint
+    from xunit_keras.inspection import ActivationMaps, activation_maps
     from xunit_keras.layers import (
         BatchNormalization,
         BicubicUpsampling,
@@ -38,12 +39,14 @@ if Path(sys.argv[0]).stem != "xunit-keras":
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActivationMaps",
     "BatchNormalization",
     "BicubicUpsampling",
     "CentreImpulse",
     "LargeKernelDepthwiseConv2D",
     "ParameterCount",
     "XUnit",
+    "activation_maps",
     "card",
     "convnet",
     "count_parameters",

@@ -30,6 +30,25 @@ Network = Callable[[np.ndarray], np.ndarray]
 """`(height, width, channels)` float32 to the restored float32 array, not clipped."""
 
 
+class Tile(NamedTuple):
+    """Part of one axis of an image, in input pixels."""
+
+    window: slice  # what the model sees
+    kept: slice  # what of it goes into the result
+
+    def within(self, scale: int) -> slice:
+        """The kept part, in pixels of the window's result."""
+        start = self.window.start
+        return slice(
+            (self.kept.start - start) * scale,
+            (self.kept.stop - start) * scale,
+        )
+
+    def target(self, scale: int) -> slice:
+        """The kept part, in pixels of the result."""
+        return slice(self.kept.start * scale, self.kept.stop * scale)
+
+
 def restore(
     image: np.ndarray,
     model: keras.Model | str | Path,
@@ -79,19 +98,13 @@ def restore(
         ImportError: The package of the engine is missing.
     """
     image = np.asarray(image)
-    _check(image, tile)
+    check_image(image)
     if not isinstance(model, keras.Model):
         model = zoo.load(model)
     planes = image if image.ndim == 3 else image[..., None]
     height, width, channels = planes.shape
 
-    scale = scale_on(model, height, width)
-    if tile == 0:
-        field, tile = ReceptiveField(scale, radius=0, stride=1), max(height, width)
-    else:
-        field = receptive_field(model)
-        tile = auto_tile(field) if tile == "auto" else tile
-    tiles = list(itertools.product(_cut(height, tile, field), _cut(width, tile, field)))
+    scale, tiles = cover(model, height, width, tile)
     restore_window = _restorer(model, channels, scale, self_ensemble, engine, threads)
 
     dtype = np.float32 if image.dtype.kind == "f" else image.dtype
@@ -99,7 +112,7 @@ def restore(
     for done, (rows, columns) in enumerate(tiles):
         if progress is not None:
             progress(done, len(tiles))
-        result = restore_window(_to_float(planes[rows.window, columns.window]))
+        result = restore_window(to_float(planes[rows.window, columns.window]))
         result = result[rows.within(scale), columns.within(scale)]
         restored[rows.target(scale), columns.target(scale)] = _from_float(result, dtype)
     if progress is not None:
@@ -113,16 +126,38 @@ def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     return restore(image, _bicubic_model(scale, channels))
 
 
-def auto_tile(field: ReceptiveField) -> int:
-    """The tile for `tile="auto"`: what `AUTO_WINDOW` leaves beside the halo.
+def auto_tile(field: ReceptiveField, window: int = AUTO_WINDOW) -> int:
+    """The tile for `tile="auto"`: what `window` output pixels leave beside the halo.
 
     Of models that look very far, the tile is as wide as the halo around it.
     """
     halo = 2 * field.radius
-    return max(AUTO_WINDOW // field.scale - halo, halo, 1)
+    return max(window // field.scale - halo, halo, 1)
 
 
-def _check(image, tile):
+def cover(
+    model: keras.Model,
+    height: int,
+    width: int,
+    tile: int | Literal["auto"],
+    window: int = AUTO_WINDOW,
+) -> tuple[int, list[tuple[Tile, Tile]]]:
+    """Covers an image with windows that overlap by a model's receptive field.
+
+    Args:
+        model: A model from one image to one image.
+        height: Height of the image.
+        width: Width of the image.
+        tile: See `restore`.
+        window: Side, in output pixels, of the windows of `tile="auto"`.
+
+    Returns:
+        The factor by which the model enlarges; and rows and columns of the windows.
+
+    Raises:
+        ValueError: `tile` is not as `restore` says, or the model does not work on
+            images or on tiles.
+    """
     if tile != "auto" and (
         isinstance(tile, bool) or not isinstance(tile, int) or tile < 0
     ):
@@ -130,6 +165,18 @@ def _check(image, tile):
             '`tile` must be "auto", 0 for the whole image, or a number of pixels. '
             f"Received: tile={tile!r}"
         )
+    scale = scale_on(model, height, width)
+    if tile == 0:
+        field, tile = ReceptiveField(scale, radius=0, stride=1), max(height, width)
+    else:
+        field = receptive_field(model)
+        tile = auto_tile(field, window) if tile == "auto" else tile
+    cuts = (_cut(length, tile, field) for length in (height, width))
+    return scale, list(itertools.product(*cuts))
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises a `ValueError` unless `image` is one that `restore` takes."""
     shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
     typed = image.dtype in (np.uint8, np.uint16) or image.dtype.kind == "f"
     if not (shaped and typed and image.size):
@@ -162,26 +209,7 @@ def scale_on(model, height, width) -> int:
     return scale
 
 
-class _Tile(NamedTuple):
-    """Part of one axis of an image, in input pixels."""
-
-    window: slice  # what the model sees
-    kept: slice  # what of it goes into the result
-
-    def within(self, scale: int) -> slice:
-        """The kept part, in pixels of the window's result."""
-        start = self.window.start
-        return slice(
-            (self.kept.start - start) * scale,
-            (self.kept.stop - start) * scale,
-        )
-
-    def target(self, scale: int) -> slice:
-        """The kept part, in pixels of the result."""
-        return slice(self.kept.start * scale, self.kept.stop * scale)
-
-
-def _cut(length: int, tile: int, field: ReceptiveField) -> list[_Tile]:
+def _cut(length: int, tile: int, field: ReceptiveField) -> list[Tile]:
     """Covers an axis with windows of one length that keep `tile` pixels or fewer.
 
     Windows end where the image ends, so that the padding in the model's layers falls
@@ -189,7 +217,7 @@ def _cut(length: int, tile: int, field: ReceptiveField) -> list[_Tile]:
     """
     # Chroma is enlarged bicubically beside the model.
     halo = max(field.radius, REACH) if field.scale > 1 else field.radius
-    whole = [_Tile(slice(0, length), slice(0, length))]
+    whole = [Tile(slice(0, length), slice(0, length))]
     if length <= tile + 2 * halo:
         return whole
     count = -(-(length - 2 * halo) // tile)
@@ -202,7 +230,7 @@ def _cut(length: int, tile: int, field: ReceptiveField) -> list[_Tile]:
     starts = [*range(0, length - window, step), length - window]
     ends = [start + window - halo for start in starts[:-1]]
     return [
-        _Tile(slice(start, start + window), slice(*kept))
+        Tile(slice(start, start + window), slice(*kept))
         for start, kept in zip(
             starts, itertools.pairwise((0, *ends, length)), strict=True
         )
@@ -289,7 +317,8 @@ def _bicubic_model(scale: int, channels: int) -> keras.Model:
     return keras.Model(image, enlarged, name=f"bicubic_x{scale}")
 
 
-def _to_float(window: np.ndarray) -> np.ndarray:
+def to_float(window: np.ndarray) -> np.ndarray:
+    """Samples of any type that `restore` takes, as float32."""
     if window.dtype.kind == "f":
         return window.astype(np.float32)
     return images.to_float(window)
