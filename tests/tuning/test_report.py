@@ -102,7 +102,7 @@ def test_the_best_model_is_retrained_and_loads(folder, monkeypatch):
 
     def train_apart(config, architecture):
         asked.append((config, architecture))
-        card = {"task": "denoise", "scale": 1, "channels": 1, "recipe": {}}
+        card = {"task": "denoise", "scale": 1, "channels": 1, "stages": []}
         xunit_keras.zoo.save(architecture.build(), config.out / "model", card)
         return {"val_psnr": 29.0, "val_input_psnr": 20.0}
 
@@ -123,7 +123,7 @@ def test_the_best_model_is_retrained_and_loads(folder, monkeypatch):
 @pytest.mark.slow
 def test_the_best_model_is_really_trained_and_exported(folder):
     report.run(Report(folder, size=16, repeats=1, retrain=3, formats=("tflite",)))
-    assert xunit_keras.card(folder / "best")["steps"] == 3
+    assert xunit_keras.card(folder / "best")["stages"][-1]["steps"] == 3
     assert (folder / "best-tflite.tflite").is_file()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import xunit_keras
 from pipelines import train
 from tuning import search
 from tuning.hypermodel import Space
@@ -90,6 +91,22 @@ def test_every_trial_has_the_budget_and_says_its_share(tmp_path, trainings, caps
     assert json.loads(written) == json.loads(json.dumps(rows))
     best = search.ranked(rows)[0]
     assert best["activation_share"] == max(row["activation_share"] for row in rows)
+
+
+def test_a_small_search_with_real_trainings(tmp_path):
+    asked = make(tmp_path, space=Space((500,), depths=(3,)), trials=2)
+    config = dataclasses.replace(
+        asked.config, validation_images=1, batch_size=2, patch_size=16, steps=2, every=2
+    )
+    rows = search.run(dataclasses.replace(asked, config=config))
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 2
+    for row in rows:
+        assert 15.0 < row["val_input_psnr"] < 25.0
+        assert row["val_psnr"] == pytest.approx(row["val_input_psnr"], abs=3.0)
+        run = tmp_path / "runs" / f"{row['trial']}-seed0"
+        count = xunit_keras.count_parameters(xunit_keras.load(run / "model"))
+        assert count.total == row["parameters"] == pytest.approx(500, rel=0.02)
+        assert "Validation: sample" in (run / "output.txt").read_text()
 
 
 def test_seeds_are_averaged(tmp_path, trainings):

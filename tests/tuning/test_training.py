@@ -15,8 +15,6 @@ from tuning.training import TrainingFailedError, train_apart
 
 NETWORK = Architecture((3, 3, 3), (4, 4), 3)
 
-pytestmark = pytest.mark.slow
-
 
 def tiny(out, **changes):
     config = train.Config(
@@ -34,6 +32,7 @@ def tiny(out, **changes):
     return train.resolve(dataclasses.replace(config, **changes))
 
 
+@pytest.mark.slow
 def test_a_training_tells_its_score_and_leaves_a_model(tmp_path):
     outcome = train_apart(tiny(tmp_path / "run"), NETWORK)
     assert outcome["parameters"] == NETWORK.parameters.total
@@ -46,6 +45,7 @@ def test_a_training_tells_its_score_and_leaves_a_model(tmp_path):
     assert again["val_psnr"] == outcome["val_psnr"]
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_fails_with_a_sentence(tmp_path):
     config = tiny(tmp_path / "run", learning_rate=1e30, steps=20, every=20)
     with pytest.raises(TrainingFailedError, match=r"The loss became"):
@@ -66,6 +66,7 @@ def test_a_training_that_the_system_kills_fails_with_a_sentence(tmp_path):
     killer.join()
 
 
+@pytest.mark.slow
 def test_equal_seeds_train_equal_models(tmp_path):
     models = []
     for name in ("a", "b"):
