@@ -304,7 +304,7 @@ def normalizations(model: keras.Model) -> list[BatchNormalization]:
     found = []
     for layer in model.layers:
         if isinstance(layer, XUnit):
-            found += [layer.input_norm, layer.gate_norm]
+            found += layer.norms
         elif isinstance(layer, BatchNormalization):
             found.append(layer)
     return found

@@ -46,16 +46,24 @@ class BatchNorm:
 class XUnit:
     """XUnit from a dictionary of its weights by their path below the layer."""
 
-    def __init__(self, weights, gate="gaussian"):
-        norms = ("gamma", "beta", "moving_mean", "moving_variance")
-        self.input_norm = BatchNorm(*(weights[f"input_norm/{n}"] for n in norms))
-        self.gate_norm = BatchNorm(*(weights[f"gate_norm/{n}"] for n in norms))
+    def __init__(self, weights, gate="gaussian", form="standard"):
+        def norm(name):
+            kinds = ("gamma", "beta", "moving_mean", "moving_variance")
+            return BatchNorm(*(weights[f"{name}/{kind}"] for kind in kinds))
+
+        self.pointwise = weights["pointwise/kernel"][0, 0] if form == "dense" else None
+        self.input_norm = None if form == "slim" else norm("input_norm")
+        self.gate_norm = norm("gate_norm")
         self.kernel = weights["depthwise/kernel"][..., 0]
         self.gate = gate
 
     def __call__(self, x, training=False):
         x = x.astype("float64")
-        d = np.maximum(self.input_norm(x, training), 0.0)
+        d = x
+        if self.pointwise is not None:
+            d = d @ self.pointwise
+        if self.input_norm is not None:
+            d = np.maximum(self.input_norm(d, training), 0.0)
         d = self.gate_norm(depthwise(d, self.kernel), training)
         if self.gate == "sigmoid":
             return x / (1.0 + np.exp(-d))

@@ -98,17 +98,41 @@ def test_counting_by_arithmetic(channels):
         )
 
 
-@pytest.mark.parametrize("xunit_kernel", [None, 5, 9])
+@pytest.mark.parametrize("form", ["standard", "dense", "slim"])
+def test_counting_the_forms_of_the_activation_by_arithmetic(form):
+    inputs = x = keras.Input((None, None, 1))
+    for filters in (5, 4):
+        x = keras.layers.Conv2D(filters, 3)(x)
+        x = xk.XUnit(7, form=form)(x)
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 3)(x))
+    assert count_chain((3, 3, 3), (5, 4), 1, 7, form) == xk.count_parameters(model)
+
+
+def test_an_unknown_form_is_refused():
+    for count in (count_chain, filters_for_budget):
+        first = (3, 3) if count is count_chain else 1_000
+        second = (4,) if count is count_chain else (3, 3)
+        with pytest.raises(ValueError, match="form='wide'"):
+            count(first, second, xunit_kernel=9, xunit_form="wide")
+
+
+@pytest.mark.parametrize(
+    ("xunit_kernel", "form"),
+    [(None, "standard"), (5, "standard"), (9, "standard"), (9, "dense"), (9, "slim")],
+)
 @pytest.mark.parametrize("kernels", [(3, 3), (3, 3, 3, 3), (9, 3, 5)])
 @pytest.mark.parametrize("budget", [3_000, 20_000, 300_000])
-def test_no_filters_come_closer_to_the_budget(budget, kernels, xunit_kernel):
-    filters = filters_for_budget(budget, kernels, 1, xunit_kernel, tolerance=0.05)
+def test_no_filters_come_closer_to_the_budget(budget, kernels, xunit_kernel, form):
+    filters = filters_for_budget(
+        budget, kernels, 1, xunit_kernel, tolerance=0.05, xunit_form=form
+    )
     assert len(filters) == len(kernels) - 1
     assert max(filters) - min(filters) <= 1
     assert list(filters) == sorted(filters, reverse=True)
 
     def distance(hidden):
-        return abs(count_chain(kernels, hidden, 1, xunit_kernel).total - budget)
+        count = count_chain(kernels, hidden, 1, xunit_kernel, form)
+        return abs(count.total - budget)
 
     best = distance(filters)
     assert best <= 0.05 * budget

@@ -8,6 +8,20 @@ from networks import as_trained, noisy, without_dead_channels
 import xunit_keras
 from xunit_keras.deployment import FORMS, deploy
 
+
+def chain(form):
+    """Convolutions, units of a form, and the normalizations that can join them."""
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(6, 3, padding="same", name="conv_1")(image)
+    x = xunit_keras.XUnit(5, form=form, name="xunit_1")(x)
+    x = xunit_keras.BatchNormalization(name="norm_1")(x)
+    x = xunit_keras.XUnit(7, form=form, name="xunit_2")(x)
+    x = xunit_keras.BatchNormalization(center=False, name="norm_2")(x)
+    x = xunit_keras.XUnit(9, form=form, name="xunit_3")(x)
+    x = keras.layers.Conv2D(1, 3, padding="same", name="conv_2")(x)
+    return keras.Model(image, x, name=f"chain_{form}")
+
+
 NETWORKS = {
     "xdncnn": lambda: xunit_keras.xdncnn(depth=3, filters=8),
     "xdncnn_sigmoid": lambda: xunit_keras.xdncnn(depth=3, filters=8, gate="sigmoid"),
@@ -15,6 +29,8 @@ NETWORKS = {
     "xnet_11": lambda: xunit_keras.xnet(depth=3, filters=8, kernel_size=11),
     "dncnn": lambda: xunit_keras.dncnn(depth=4, filters=8),
     "xsrcnn_f": lambda: xunit_keras.xsrcnn_f(scale=3, residual=True),
+    "dense": lambda: chain("dense"),
+    "slim": lambda: chain("slim"),
 }
 
 # One for each form; the other targets share tensorflow's.
@@ -52,7 +68,7 @@ def test_deployed_model_equals_the_model_at_any_size(name, dead):
 
 
 def test_no_norm_and_no_composite_layer_is_left():
-    for name in ("xdncnn", "dncnn"):
+    for name in ("xdncnn", "dncnn", "dense"):
         deployed = deploy(without_dead_channels(as_trained(NETWORKS[name]())))
         kinds = {type(layer).__module__.split(".")[0] for layer in deployed.operations}
         assert kinds == {"keras"}

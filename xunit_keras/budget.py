@@ -9,6 +9,7 @@ from itertools import pairwise
 import keras
 
 from xunit_keras.layers import XUnit
+from xunit_keras.layers.xunit import FORMS
 
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
@@ -82,6 +83,7 @@ def count_chain(
     filters: Sequence[int],
     channels: int = 1,
     xunit_kernel: int | None = None,
+    xunit_form: str = "standard",
 ) -> ParameterCount:
     """Counts convolutions in a row by arithmetic, without building a model.
 
@@ -94,9 +96,13 @@ def count_chain(
         channels: Channels of the image, and filters of the last convolution.
         xunit_kernel: Side of the depthwise kernels of the activations; None for
             batch normalization and ReLU.
+        xunit_form: Form of the activations, see `XUnit`.
 
     Returns:
         What `count_parameters` gives for the model.
+
+    Raises:
+        ValueError: `xunit_form` is unknown.
     """
     widths = pairwise((channels, *filters, channels))
     convolutions = sum(
@@ -105,7 +111,26 @@ def count_chain(
     )
     if xunit_kernel is None:
         return ParameterCount(convolutions, 0, 2 * sum(filters))
-    return ParameterCount(convolutions, (xunit_kernel**2 + 4) * sum(filters), 0)
+    activations = sum(xunit_parameters(f, xunit_kernel, xunit_form) for f in filters)
+    return ParameterCount(convolutions, activations, 0)
+
+
+def xunit_parameters(channels: int, kernel_size: int, form: str) -> int:
+    """Parameters of one `XUnit` on so many channels, as the paper counts them.
+
+    Args:
+        channels: Channels of its input.
+        kernel_size: Side of the depthwise kernel.
+        form: See `XUnit`.
+
+    Raises:
+        ValueError: `form` is unknown.
+    """
+    if form not in FORMS:
+        raise ValueError(f"`form` must be one of {FORMS}. Received: form={form!r}")
+    scales_and_shifts = 2 if form == "slim" else 4
+    pointwise = channels if form == "dense" else 0
+    return channels * (kernel_size**2 + scales_and_shifts + pointwise)
 
 
 def filters_for_budget(
@@ -114,6 +139,7 @@ def filters_for_budget(
     channels: int = 1,
     xunit_kernel: int | None = None,
     tolerance: float = 0.02,
+    xunit_form: str = "standard",
 ) -> tuple[int, ...]:
     """Filters with which convolutions in a row have the parameters asked for.
 
@@ -126,13 +152,14 @@ def filters_for_budget(
         channels: See `count_chain`.
         xunit_kernel: See `count_chain`.
         tolerance: Largest relative difference from the budget.
+        xunit_form: See `count_chain`.
 
     Returns:
         Filters of all convolutions but the last.
 
     Raises:
-        ValueError: No number of filters comes as close, or there are fewer than two
-            convolutions.
+        ValueError: No number of filters comes as close, there are fewer than two
+            convolutions, or `xunit_form` is unknown.
     """
     hidden = len(kernels) - 1
     if hidden < 1:
@@ -145,7 +172,9 @@ def filters_for_budget(
         return tuple(each + (i < more) for i in range(hidden))
 
     def total(filters):
-        return count_chain(kernels, split(filters), channels, xunit_kernel).total
+        return count_chain(
+            kernels, split(filters), channels, xunit_kernel, xunit_form
+        ).total
 
     # A filter has at least one parameter, and the total grows with every filter.
     sums = range(hidden, max(budget, hidden) + 1)

@@ -303,14 +303,12 @@ class _Builder:
     def _xunit(self, unit, feature):
         if feature.shift.any():
             feature = _Feature(self.applied(feature))
-        scale, shift = _scale_and_shift(unit.input_norm)
-        feature.turn_positive(scale)
-        tensor = self._tensor(feature)
-        rectified, factor = self._rectified(unit, tensor, scale * feature.scale, shift)
+        seen, factor = self._before_depthwise(unit, feature)
         kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
-        depthwise = self._waiting(unit.depthwise, rectified, kernel)
+        depthwise = self._waiting(unit.depthwise, seen, kernel)
         depthwise.config["name"] = f"{unit.name}_depthwise"
         d = self._tensor(_Feature(depthwise.then(*_scale_and_shift(unit.gate_norm))))
+        tensor = self._tensor(feature)
         if unit.gate == "sigmoid":
             gated = tensor * ops.sigmoid(d)
         elif self.form.gate == "quotient":
@@ -319,6 +317,23 @@ class _Builder:
         else:
             gated = tensor * ops.exp(-ops.square(d))
         return _Feature(gated, feature.scale)
+
+    def _before_depthwise(self, unit, feature):
+        """What a unit's depthwise convolution sees, divided by a factor; the factor."""
+        if unit.form == "slim":
+            return self._tensor(feature), feature.scale
+        scale, shift = _scale_and_shift(unit.input_norm)
+        if unit.form == "standard":
+            feature.turn_positive(scale)
+            tensor = self._tensor(feature)
+            return self._rectified(unit, tensor, scale * feature.scale, shift)
+        pointwise = self._waiting(
+            unit.pointwise,
+            self._tensor(feature),
+            _array(unit.pointwise.kernel) * feature.scale.reshape(-1, 1),
+        )
+        pointwise.config.update(name=f"{unit.name}_pointwise", activation="relu")
+        return self._tensor(_Feature(pointwise.then(scale, shift))), _ONE
 
     def _rectified(self, unit, tensor, scale, shift):
         """`relu(scale * tensor + shift)` divided by a factor, and the factor."""

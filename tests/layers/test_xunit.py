@@ -6,6 +6,7 @@ from checks import check_layer, random_images, randomize, weights_by_path
 from keras import ops
 
 from xunit_keras import CentreImpulse, XUnit
+from xunit_keras.budget import xunit_parameters
 
 FRESH_PROCESS = """
 import sys
@@ -18,13 +19,27 @@ np.save(sys.argv[3], keras.ops.convert_to_numpy(model(images)))
 """
 
 
+PARAMETERS = {
+    "standard": lambda k, channels: (k**2 + 4) * channels,
+    "dense": lambda k, channels: (k**2 + 4) * channels + channels**2,
+    "slim": lambda k, channels: (k**2 + 2) * channels,
+}
+
+
 def numpy(tensor):
     return ops.convert_to_numpy(tensor)
 
 
-@pytest.mark.parametrize("gate", ["gaussian", "sigmoid"])
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_layer(gate, data_format, tmp_path):
+@pytest.mark.parametrize(
+    ("gate", "form", "data_format"),
+    [
+        ("gaussian", "standard", "channels_last"),
+        ("sigmoid", "standard", "channels_first"),
+        ("gaussian", "dense", "channels_last"),
+        ("gaussian", "slim", "channels_first"),
+    ],
+)
+def test_layer(gate, form, data_format, tmp_path):
     last = data_format == "channels_last"
     shape = (2, 6, 7, 3) if last else (2, 3, 6, 7)
     check_layer(
@@ -32,6 +47,7 @@ def test_layer(gate, data_format, tmp_path):
         {
             "kernel_size": 5,
             "gate": gate,
+            "form": form,
             "depthwise_initializer": "glorot_uniform",
             "gate_initializer": "ones",
             "momentum": 0.8,
@@ -40,37 +56,47 @@ def test_layer(gate, data_format, tmp_path):
         },
         input_shape=shape,
         output_shape=shape,
-        trainable=(5 * 5 + 4) * 3,
-        non_trainable=4 * 3,
+        trainable=PARAMETERS[form](5, 3),
+        non_trainable=2 * 3 if form == "slim" else 4 * 3,
         tmp_path=tmp_path,
     )
 
 
+@pytest.mark.parametrize("form", PARAMETERS)
 @pytest.mark.parametrize("gate", ["gaussian", "sigmoid"])
 @pytest.mark.parametrize("shape", [(2, 12, 11, 3), (3, 1, 2, 4), (1, 1, 1, 1)])
-def test_equals_the_definition(gate, shape):
-    layer = XUnit(9, gate)
+def test_equals_the_definition(form, gate, shape):
+    layer = XUnit(9, gate, form)
     layer.build(shape)
     randomize(layer)
-    reference = references.XUnit(weights_by_path(layer), gate)
+    reference = references.XUnit(weights_by_path(layer), gate, form)
     images = random_images(*shape)
     np.testing.assert_allclose(numpy(layer(images)), reference(images), atol=2e-6)
 
 
-@pytest.mark.parametrize("evaluation", ["native", "shifts", "blocks"])
-def test_training_equals_the_definition_over_several_steps(evaluation):
-    layer = XUnit(7, evaluation=evaluation)
+@pytest.mark.parametrize(
+    ("form", "evaluation"),
+    [
+        ("standard", "native"),
+        ("standard", "shifts"),
+        ("standard", "blocks"),
+        ("dense", "native"),
+        ("slim", "native"),
+    ],
+)
+def test_training_equals_the_definition_over_several_steps(form, evaluation):
+    layer = XUnit(7, form=form, evaluation=evaluation)
     layer.build((4, 9, 10, 3))
     randomize(layer)
-    reference = references.XUnit(weights_by_path(layer))
+    reference = references.XUnit(weights_by_path(layer), form=form)
     for seed in range(4):
         images = random_images(4, 9, 10, 3, seed=seed)
         outputs = numpy(layer(images, training=True))
         np.testing.assert_allclose(outputs, reference(images, training=True), atol=1e-5)
-    for norm, expected in (
-        (layer.input_norm, reference.input_norm),
-        (layer.gate_norm, reference.gate_norm),
-    ):
+    expected_norms = [reference.input_norm, reference.gate_norm]
+    if form == "slim":
+        expected_norms = [reference.gate_norm]
+    for norm, expected in zip(layer.norms, expected_norms, strict=True):
         np.testing.assert_allclose(
             numpy(norm.moving_mean), expected.moving_mean, atol=1e-6
         )
@@ -110,17 +136,41 @@ def test_it_is_spatial():
     assert (columns.min(), columns.max()) == (6, 14)
 
 
+@pytest.mark.parametrize("form", PARAMETERS)
 @pytest.mark.parametrize(("kernel_size", "channels"), [(1, 2), (9, 64), (15, 5)])
-def test_parameters_are_those_of_the_paper(kernel_size, channels):
-    layer = XUnit(kernel_size)
+def test_parameters_are_those_of_the_papers(form, kernel_size, channels):
+    layer = XUnit(kernel_size, form=form)
     layer.build((None, None, None, channels))
     parameters = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
-    assert parameters == (kernel_size**2 + 4) * channels
+    assert parameters == PARAMETERS[form](kernel_size, channels)
+    assert xunit_parameters(channels, kernel_size, form) == parameters
 
 
-def test_channels_first_is_channels_last_transposed():
+def test_a_configuration_without_a_form_is_the_standard_one():
+    config = XUnit(5).get_config()
+    del config["form"]
+    assert XUnit.from_config(config).form == "standard"
+
+
+def test_in_the_dense_form_a_channel_sees_the_others():
+    images = random_images(1, 9, 9, 2)
+    changed = images.copy()
+    changed[..., 1] += 1.0
+    sees = {}
+    for form in PARAMETERS:
+        layer = XUnit(3, form=form)
+        layer.build(images.shape)
+        randomize(layer)
+        first, second = (numpy(layer(x))[..., 0] for x in (images, changed))
+        sees[form] = not np.array_equal(first, second)
+    assert sees == {"standard": False, "dense": True, "slim": False}
+
+
+@pytest.mark.parametrize("form", PARAMETERS)
+def test_channels_first_is_channels_last_transposed(form):
     images = random_images(2, 10, 9, 3)
-    last, first = XUnit(5), XUnit(5, data_format="channels_first")
+    last = XUnit(5, form=form)
+    first = XUnit(5, form=form, data_format="channels_first")
     last.build(images.shape)
     randomize(last)
     first.build((2, 3, 10, 9))
@@ -207,6 +257,8 @@ def test_a_saved_model_opens_in_a_fresh_process(run_python, tmp_path):
         gate_initializer="ones",
         evaluation="blocks",
     )(x)
+    x = XUnit(3, form="dense")(x)
+    x = XUnit(3, form="slim")(x)
     model = keras.Model(inputs, x)
     randomize(model)
     images = random_images(2, 6, 9, 2)
@@ -234,6 +286,7 @@ def test_a_saved_model_opens_in_a_fresh_process(run_python, tmp_path):
         ({"kernel_size": True}, "kernel_size=True"),
         ({"kernel_size": (3, 3)}, r"kernel_size=\(3, 3\)"),
         ({"gate": "relu"}, "gate='relu'"),
+        ({"form": "wide"}, "form='wide'"),
         ({"evaluation": "fast"}, "evaluation='fast'"),
         ({"data_format": "NHWC"}, "data_format=nhwc"),
     ],

@@ -8,6 +8,7 @@ from xunit_keras.layers.depthwise import LargeKernelDepthwiseConv2D
 from xunit_keras.layers.normalization import BatchNormalization
 
 GATES = ("gaussian", "sigmoid")
+FORMS = ("standard", "dense", "slim")
 
 
 @keras.saving.register_keras_serializable(package="xunit_keras")
@@ -43,12 +44,22 @@ class XUnit(keras.layers.Layer):
 
     `XUnit(x) = x * exp(-d^2)`, `d = BN(DepthwiseConv(ReLU(BN(x))))`. Where a
     ReLU multiplies a pixel by 0 or 1 according to the pixel alone, `XUnit`
-    multiplies it by a weight in (0, 1] computed from its neighbourhood, at the
-    cost of `(kernel_size^2 + 4) * channels` parameters.
+    multiplies it by a weight in (0, 1] computed from its neighbourhood.
+
+    | form | `d` | parameters |
+    |---|---|---|
+    | standard | `BN(Depthwise(ReLU(BN(x))))` | `(k^2 + 4) C` |
+    | dense | `BN(Depthwise(ReLU(BN(Conv1x1(x)))))` | `(k^2 + 4) C + C^2` |
+    | slim | `BN(Depthwise(x))` | `(k^2 + 2) C` |
+
+    for C channels and a kernel of k x k. The convolutions have no bias, as a
+    normalization follows each of them.
 
     Args:
         kernel_size: Odd integer, side of the square depthwise kernel.
         gate: `"gaussian"`, `exp(-d^2)`, or `"sigmoid"`, `1 / (1 + exp(-d))`.
+        form: `"standard"`; `"dense"`, where the weight of a channel sees all
+            channels; or `"slim"`, the cheapest.
         depthwise_initializer: Initializer of the depthwise kernel. The default,
             `CentreImpulse(0.03)`, learns faster than the paper's
             `"glorot_uniform"`.
@@ -68,23 +79,26 @@ class XUnit(keras.layers.Layer):
     Output shape: the input's.
 
     Raises:
-        ValueError: `kernel_size` is not an odd positive integer, or `gate` is
-            unknown.
+        ValueError: `kernel_size` is not an odd positive integer, or `gate` or
+            `form` is unknown.
 
     Example:
     >>> x = keras.layers.Conv2D(64, 3, padding="same")(x)
     >>> x = XUnit()(x)
 
     Reference:
-        [Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
-        Function for Efficient Image Restoration, CVPR 2018](
-        https://arxiv.org/abs/1711.06445), equations 3 to 5.
+        - [Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
+          Function for Efficient Image Restoration, CVPR 2018](
+          https://arxiv.org/abs/1711.06445), equations 3 to 5.
+        - [Kligvasser, Michaeli: Dense xUnit Networks, 2018](
+          https://arxiv.org/abs/1811.11051), for the other forms.
     """
 
     def __init__(
         self,
         kernel_size=9,
         gate="gaussian",
+        form="standard",
         depthwise_initializer=None,
         gate_initializer=None,
         momentum=0.9,
@@ -102,8 +116,11 @@ class XUnit(keras.layers.Layer):
             )
         if gate not in GATES:
             raise ValueError(f"`gate` must be one of {GATES}. Received: gate={gate!r}")
+        if form not in FORMS:
+            raise ValueError(f"`form` must be one of {FORMS}. Received: form={form!r}")
         self.kernel_size = kernel_size
         self.gate = gate
+        self.form = form
         self.depthwise_initializer = keras.initializers.get(
             CentreImpulse() if depthwise_initializer is None else depthwise_initializer
         )
@@ -128,21 +145,26 @@ class XUnit(keras.layers.Layer):
             name="depthwise",
         )
         self.data_format = depthwise.data_format  # checked, the default filled in
-        channel_axis = -1 if self.data_format == "channels_last" else 1
-        norm = {"axis": channel_axis, "momentum": momentum, "epsilon": epsilon}
-        self.input_norm = BatchNormalization(
-            **norm, dtype=self.dtype_policy, name="input_norm"
-        )
+        self.pointwise = None  # Its filters are the channels of the input.
+        self.input_norm = None if form == "slim" else self._norm("input_norm")
         self.depthwise = depthwise
-        self.gate_norm = BatchNormalization(
-            **norm,
-            gamma_initializer=self.gate_initializer,
-            dtype=self.dtype_policy,
-            name="gate_norm",
+        self.gate_norm = self._norm(
+            "gate_norm", gamma_initializer=self.gate_initializer
         )
 
     def build(self, input_shape):
-        self.input_norm.build(input_shape)
+        if self.form == "dense":
+            self.pointwise = keras.layers.Conv2D(
+                input_shape[self._channel_axis],
+                1,
+                use_bias=False,
+                data_format=self.data_format,
+                dtype=self.dtype_policy,
+                name="pointwise",
+            )
+            self.pointwise.build(input_shape)
+        if self.input_norm is not None:
+            self.input_norm.build(input_shape)
         self.depthwise.build(input_shape)
         self.gate_norm.build(input_shape)
 
@@ -151,11 +173,34 @@ class XUnit(keras.layers.Layer):
 
     def weight_map(self, inputs, training=None):
         """The weight in (0, 1] of every pixel and channel, shaped like `inputs`."""
-        d = ops.relu(self.input_norm(inputs, training=training))
+        d = inputs
+        if self.pointwise is not None:
+            d = self.pointwise(d)
+        if self.input_norm is not None:
+            d = ops.relu(self.input_norm(d, training=training))
         d = self.gate_norm(self.depthwise(d, training=training), training=training)
         if self.gate == "sigmoid":
             return ops.sigmoid(d)
         return ops.exp(-ops.square(d))
+
+    @property
+    def norms(self) -> list[BatchNormalization]:
+        """The batch normalizations inside, in the order of their evaluation."""
+        return [n for n in (self.input_norm, self.gate_norm) if n is not None]
+
+    @property
+    def _channel_axis(self):
+        return -1 if self.data_format == "channels_last" else 1
+
+    def _norm(self, name, **kwargs):
+        return BatchNormalization(
+            axis=self._channel_axis,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            dtype=self.dtype_policy,
+            name=name,
+            **kwargs,
+        )
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -166,6 +211,7 @@ class XUnit(keras.layers.Layer):
             **super().get_config(),
             "kernel_size": self.kernel_size,
             "gate": self.gate,
+            "form": self.form,
             "depthwise_initializer": serialize(self.depthwise_initializer),
             "gate_initializer": serialize(self.gate_initializer),
             "momentum": self.momentum,
