@@ -99,6 +99,9 @@ def test_twins_take_the_same_images():
     assert found["dncnn-rgb"] == (3, None)
     assert found["xdncnn"] == (1, "dncnn")
     assert found["dncnn"] == (1, None)
+    twin, build = benchmark._twin_of(xunit_keras.xsrresnet(3, blocks=1, channels=3))
+    assert twin == "srresnet-x3"
+    assert build().output_shape == (None, None, None, 3)
 
 
 @pytest.mark.parametrize("name", ["size", "rounds"])

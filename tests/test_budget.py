@@ -15,6 +15,16 @@ TABLE = [
     ("srcnn", xk.srcnn, {}, (57_184, 0, 0), 57_184),
     ("xsrcnn_f", xk.xsrcnn_f, {}, (24_416, 8_160, 0), 32_576),
     ("xsrcnn_c", xk.xsrcnn_c, {}, (37_802, 6_290, 0), 44_092),
+    ("srresnet", xk.srresnet, {}, (1_521_792, 0, 4_224), 1_526_016),
+    ("srresnet-rgb", xk.srresnet, {"channels": 3}, (1_542_528, 0, 4_224), 1_546_752),
+    ("xsrresnet", xk.xsrresnet, {}, (1_079_424, 54_400, 1_408), 1_135_232),
+    (
+        "xsrresnet-rgb",
+        xk.xsrresnet,
+        {"channels": 3},
+        (1_100_160, 54_400, 1_408),
+        1_155_968,
+    ),
 ]
 
 

@@ -29,6 +29,7 @@ NETWORKS = {
     "xnet_11": lambda: xunit_keras.xnet(depth=3, filters=8, kernel_size=11),
     "dncnn": lambda: xunit_keras.dncnn(depth=4, filters=8),
     "xsrcnn_f": lambda: xunit_keras.xsrcnn_f(scale=3, residual=True),
+    "xsrresnet": lambda: xunit_keras.xsrresnet(4, True, 1, 5, filters=8),
     "dense": lambda: chain("dense"),
     "slim": lambda: chain("slim"),
 }

@@ -12,6 +12,8 @@ from xunit_keras.engines import load_engine
 from xunit_keras.export import Verification, _judge, export
 from xunit_keras.restoration import restore
 
+slow = pytest.mark.slow
+
 FILES = {
     "saved_model": "model",
     "tflite": "model.tflite",
@@ -56,6 +58,24 @@ def test_any_size_and_batch(format, denoiser, tmp_path):
     assert_runs_like(denoiser, path, (1, 5, 7, 1), (3, 16, 12, 1), (1, 1, 1, 1))
     expected = {path.name, "model.bin"} if format == "openvino" else {path.name}
     assert {file.name for file in path.parent.iterdir()} == expected
+
+
+@pytest.mark.parametrize(
+    "format",
+    [name if name == "tflite" else pytest.param(name, marks=slow) for name in FILES],
+)
+def test_pixel_shuffle_residual_blocks_and_the_dense_form(format, tmp_path):
+    small = xunit_keras.xsrresnet(4, residual=True, blocks=2, kernel_size=5, filters=8)
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(6, 3, padding="same")(small(image))
+    x = xunit_keras.XUnit(5, form="slim")(xunit_keras.XUnit(7, form="dense")(x))
+    last = keras.layers.Conv2D(1, 3, padding="same")
+    model = as_trained(keras.Model(image, last(x)))
+    # Random weights, unlike trained ones, do not give values of an image.
+    last.set_weights([0.1 * weight for weight in last.get_weights()])
+    path = tmp_path / FILES[format]
+    export(model, path, format)
+    assert_runs_like(model, path, (1, 5, 7, 1), (2, 8, 3, 1))
 
 
 @pytest.mark.parametrize("format", FILES)

@@ -14,6 +14,7 @@ SMALL_DENOISERS = {
 DENOISING = [xk.convnet, xk.xnet, xk.dncnn, xk.xdncnn]
 DERAINING = [xk.derainnet, xk.xderain]
 SUPER_RESOLUTION = [xk.srcnn, xk.xsrcnn_f, xk.xsrcnn_c]
+RESIDUAL = [xk.srresnet, xk.xsrresnet]
 NOT_ONE_LAYER = (
     layers.InputLayer,
     layers.Subtract,
@@ -116,6 +117,67 @@ def test_layers_of_super_resolution(builder, expected):
     assert names(builder(3, True)) == ["image", "bicubic", *body, "restored"]
 
 
+def test_layers_of_the_residual_networks():
+    ends = ["conv_2", "norm_2", "features", "enlarge_1_conv", "enlarge_1_prelu"]
+    block = "block_1_conv_1 block_1_{} block_1_conv_2 block_1_norm block_1"
+    assert names(xk.xsrresnet(3, blocks=1, filters=4)) == (
+        ["image", "conv_1", "prelu_1", *block.format("xunit").split(), *ends, "conv_3"]
+    )
+    block = (
+        "block_1_conv_1 block_1_norm_1 block_1_prelu block_1_conv_2 block_1_norm_2 "
+        "block_1"
+    )
+    stage = ["enlarge_2_conv", "enlarge_2_prelu", "conv_3"]
+    assert names(xk.srresnet(4, blocks=1, filters=4)) == (
+        ["image", "conv_1", "prelu_1", *block.split(), *ends, *stage]
+    )
+    first, *middle = convolutions(xk.srresnet(4, channels=3))
+    assert first == (9, 3, 64)
+    assert middle == [(3, 64, 64)] * 33 + [(3, 64, 256)] * 2 + [(9, 64, 3)]
+    first, *middle = convolutions(xk.xsrresnet(3))
+    assert first == (9, 1, 64)
+    assert middle == [(3, 64, 64)] * 21 + [(3, 64, 576), (9, 64, 1)]
+
+
+@pytest.mark.parametrize("builder", RESIDUAL)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_residual_networks_enlarge_any_size(builder, scale):
+    model = builder(scale, residual=True, blocks=1, filters=4, channels=3)
+    assert model.input_shape == model.output_shape == (None, None, None, 3)
+    silence(model)
+    for size in ((1, 1), (5, 3)):
+        images = random_images(2, *size, 3)
+        expected = numpy(xk.BicubicUpsampling(scale)(images))
+        np.testing.assert_allclose(numpy(model(images)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("builder", RESIDUAL)
+def test_a_silent_block_hands_on_what_it_got(builder):
+    two, one = (builder(2, blocks=blocks, filters=4) for blocks in (2, 1))
+    for layer in one.layers:
+        layer.set_weights(two.get_layer(layer.name).get_weights())
+    last = "block_2_norm" if builder is xk.xsrresnet else "block_2_norm_2"
+    two.get_layer(last).gamma.assign(np.zeros(4))
+    images = random_images(1, 6, 7, 1)
+    np.testing.assert_allclose(numpy(two(images)), numpy(one(images)), atol=1e-6)
+    assert np.abs(numpy(two(images))).max() > 1e-3
+
+
+def test_pixel_shuffle_lays_out_the_features():
+    """The first filters of the last stage give the upper left pixels, and so on."""
+    model = xk.srresnet(3, blocks=1, filters=2)
+    images = random_images(1, 4, 5, 1)
+    inside = keras.Model(
+        model.input,
+        [model.get_layer("enlarge_1_conv").output, model.get_layer("conv_3").input],
+    )
+    before, after = (numpy(x) for x in inside(images))
+    expected = before.reshape(1, 4, 5, 3, 3, 2).transpose(0, 1, 3, 2, 4, 5)
+    # PReLU starts with slopes of zero.
+    expected = np.maximum(expected.reshape(1, 12, 15, 2), 0)
+    np.testing.assert_allclose(after, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("builder", SMALL_DENOISERS.values(), ids=SMALL_DENOISERS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_denoisers_keep_any_size_and_subtract_what_they_predict(builder, channels):
@@ -152,9 +214,15 @@ def test_a_difference_starts_small():
     images = random_images(1, 16, 16, 1)
     for model in (*(b() for b in SMALL_DENOISERS.values()), xk.xsrcnn_f(None, True)):
         assert np.abs(numpy(model(images)) - images).max() < 0.2
+    enlarged = numpy(xk.BicubicUpsampling(2)(images))
+    for builder in RESIDUAL:
+        model = builder(2, True, blocks=2)
+        assert np.abs(numpy(model(images)) - enlarged).max() < 0.2
 
 
-@pytest.mark.parametrize("builder", [*DENOISING, *DERAINING, *SUPER_RESOLUTION])
+@pytest.mark.parametrize(
+    "builder", [*DENOISING, *DERAINING, *SUPER_RESOLUTION, *RESIDUAL]
+)
 def test_names(builder):
     model = builder()
     assert model.name == builder.__name__
@@ -171,6 +239,7 @@ def test_arguments_reach_the_activations():
         xk.xderain(3, 7, 4, gate="sigmoid"),
         xk.xsrcnn_f(kernel_size=7, gate="sigmoid"),
         xk.xsrcnn_c(kernel_size=7, gate="sigmoid"),
+        xk.xsrresnet(blocks=2, kernel_size=7, gate="sigmoid"),
     ):
         units = [layer for layer in model.layers if isinstance(layer, xk.XUnit)]
         assert [(u.kernel_size, u.gate) for u in units] == [(7, "sigmoid")] * 2
@@ -205,9 +274,9 @@ def test_channels_first(keras_settings):
     keras_settings.set_image_data_format("channels_first")
     assert xk.xdncnn(3, 5, 4, channels=3).input_shape == (None, 3, None, None)
     assert xk.convnet(3, 4, channels=3).output_shape == (None, 3, None, None)
-    model = xk.xsrcnn_f(2, True)
-    assert model.output_shape == (None, 1, None, None)
-    assert model.compute_output_shape((4, 1, 5, 6)) == (4, 1, 10, 12)
+    for model in (xk.xsrcnn_f(2, True), xk.xsrresnet(2, True, 1, 3, 4)):
+        assert model.output_shape == (None, 1, None, None)
+        assert model.compute_output_shape((4, 1, 5, 6)) == (4, 1, 10, 12)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +285,7 @@ def test_channels_first(keras_settings):
         lambda: xk.xdncnn(3, 5, 4),
         lambda: xk.convnet(3, 4),
         lambda: xk.srcnn(2, True),
+        lambda: xk.xsrresnet(2, True, 1, 5, 4),
     ],
 )
 def test_a_training_step_lowers_the_loss(build):
@@ -256,6 +326,8 @@ def test_the_same_seed_gives_the_same_weights():
         (lambda: xk.srcnn(scale=5), "scale=5"),
         (lambda: xk.xsrcnn_f(scale=2.5), r"scale=2\.5"),
         (lambda: xk.xsrcnn_c(gate=None), "gate=None"),
+        (lambda: xk.srresnet(scale=None), "scale=None"),
+        (lambda: xk.xsrresnet(blocks=0), "blocks=0"),
         (lambda: xk.derainnet(weights="no-such-model"), "no-such-model"),
         (lambda: xk.xdncnn(weights="no/such.weights.h5"), "such.weights.h5"),
     ],

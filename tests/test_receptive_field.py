@@ -48,6 +48,8 @@ BUILDERS = {
     "xderain": (lambda: xunit_keras.xderain(depth=4, filters=4), 1),
     "srcnn": (xunit_keras.srcnn, 1),
     "srcnn x4": (lambda: xunit_keras.srcnn(scale=4, residual=True), 4),
+    "srresnet x3": (lambda: xunit_keras.srresnet(3, blocks=2, filters=4), 3),
+    "xsrresnet x4": (lambda: xunit_keras.xsrresnet(4, True, 2, filters=4), 4),
     "xsrcnn_f x2": (lambda: xunit_keras.xsrcnn_f(scale=2), 2),
     "xsrcnn_f x3": (lambda: xunit_keras.xsrcnn_f(scale=3), 3),
     "xsrcnn_c x4": (lambda: xunit_keras.xsrcnn_c(scale=4), 4),

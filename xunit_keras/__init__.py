@@ -27,11 +27,13 @@ if Path(sys.argv[0]).stem != "xunit-keras":
         derainnet,
         dncnn,
         srcnn,
+        srresnet,
         xderain,
         xdncnn,
         xnet,
         xsrcnn_c,
         xsrcnn_f,
+        xsrresnet,
     )
     from xunit_keras.restoration import restore
     from xunit_keras.zoo import card, list_models, load
@@ -57,9 +59,11 @@ __all__ = [
     "load_checkpoint",
     "restore",
     "srcnn",
+    "srresnet",
     "xderain",
     "xdncnn",
     "xnet",
     "xsrcnn_c",
     "xsrcnn_f",
+    "xsrresnet",
 ]

@@ -48,6 +48,7 @@ _TWINS = {
     "xnet": "convnet",
     "xsrcnn_f": "srcnn",
     "xsrcnn_c": "srcnn",
+    "xsrresnet": "srresnet",
 }
 _PRODUCT_SIZE = 2048
 
@@ -281,6 +282,8 @@ def _twin_of(network) -> tuple[str, Callable[[], keras.Model]]:
     channels, scale = network.input_shape[-1], scale_of(network)
     if twin == "srcnn":
         options, suffix = {"scale": scale if scale > 1 else None}, f"x{scale}"
+    elif twin == "srresnet":
+        options, suffix = {"scale": scale, "channels": channels}, f"x{scale}"
     else:
         options, suffix = {"channels": channels}, "rgb"
     name = twin if channels == scale == 1 else f"{twin}-{suffix}"

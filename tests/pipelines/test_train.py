@@ -7,10 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pipelines import train
+from pipelines import scoring, train
 from pipelines.callbacks import Checkpoint, DivergenceError, History, averaged_weights
-from xunit_keras import zoo
+from xunit_keras import activation_maps, zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,6 +79,38 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_ends(
             np.testing.assert_array_equal(ours, theirs)
     for name in ("training.json", "curves.png", "samples/step-000006.png"):
         assert (interrupted.out / name).stat().st_size > 0, name
+    check_pictures(interrupted, released)
+
+
+def check_pictures(config, model):
+    """TensorBoard has the pictures of every round, the last as of the kept model."""
+    pictures = EventAccumulator(str(config.out / "tensorboard" / "pictures"))
+    pictures.Reload()
+    (example,) = scoring.first_examples(
+        config.validation, train.protocol(config), config.data_root, 1
+    )
+    maps = activation_maps(model, example.centre(192).degraded, tile=0)
+    assert maps["xunit_1"].weights.shape == (192, 192, 64)
+    for name, found in maps.items():
+        *_, last = pictures.Tensors(f"mean weight map/{name}")
+        assert last.step == config.steps
+        width, height, png = last.tensor_proto.string_val
+        assert (width, height) == (b"192", b"192")
+        shown = tf.io.decode_png(png).numpy()[..., 0] / 255
+        np.testing.assert_allclose(shown, found.weights.mean(axis=2), atol=0.004)
+        *_, last = pictures.Tensors(f"channels in use/{name}")
+        assert tf.make_ndarray(last.tensor_proto) == pytest.approx(
+            found.effective_channels, rel=1e-3
+        )
+    assert {event.step for event in pictures.Tensors("images")} == {2, 4, 6}
+
+
+def test_residual_networks_are_trained_by_name(config):
+    for name in ("srresnet", "xsrresnet"):
+        model = train.network(replace(config, model=name, scale=4))
+        assert model.name == name
+        assert model(np.zeros((1, 4, 3, 1), "float32")).shape == (1, 16, 12, 1)
+        assert "restored" in {layer.name for layer in model.layers}
 
 
 def test_a_folder_that_holds_another_run_is_refused(config):
@@ -189,6 +223,7 @@ def test_the_program_trains_denoising_from_the_command_line(tmp_path, backend):
     rows = History.read(tmp_path / "run" / "log.csv")
     assert rows[-1]["step"] == "20"
     assert float(rows[-1]["val_psnr"]) > 10
+    assert list((tmp_path / "run" / "tensorboard" / "pictures").glob("*tfevents*"))
     again = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True
     )

@@ -2,6 +2,7 @@
 
 from xunit_keras.models.denoising import convnet, dncnn, xdncnn, xnet
 from xunit_keras.models.deraining import derainnet, xderain
+from xunit_keras.models.residual import srresnet, xsrresnet
 from xunit_keras.models.super_resolution import srcnn, xsrcnn_c, xsrcnn_f
 
 __all__ = [
@@ -9,9 +10,11 @@ __all__ = [
     "derainnet",
     "dncnn",
     "srcnn",
+    "srresnet",
     "xderain",
     "xdncnn",
     "xnet",
     "xsrcnn_c",
     "xsrcnn_f",
+    "xsrresnet",
 ]

@@ -1,0 +1,150 @@
+"""Super resolution by deep residual networks that work at the small size."""
+
+import keras
+from keras import ops
+
+from xunit_keras.layers import BatchNormalization, BicubicUpsampling, XUnit
+from xunit_keras.models.building import (
+    ZeroMeanHeNormal,
+    channel_axis,
+    conv,
+    finish,
+    image_dtype,
+    image_input,
+    require_positive,
+    small_start,
+)
+
+# How the features are enlarged, each time by a convolution and a pixel shuffle.
+_STAGES = {2: (2,), 3: (3,), 4: (2, 2)}
+
+
+def srresnet(
+    scale: int = 4,
+    residual: bool = False,
+    blocks: int = 16,
+    filters: int = 64,
+    channels: int = 1,
+    weights: str | None = None,
+    name: str = "srresnet",
+) -> keras.Model:
+    """SRResNet: 16 residual blocks at the small size, enlarged by pixel shuffle.
+
+    1,526,016 parameters at scale 4 for Y images, and 1,546,752 for RGB images, which
+    is the published 1.546 M.
+
+    Args:
+        scale: 2, 3 or 4.
+        residual: Add the bicubically enlarged image to the output, so that the
+            network predicts only what interpolation lost.
+        blocks: Number of residual blocks.
+        filters: Filters of the convolutions at the small size.
+        channels: Channels of the image, 1 for Y and 3 for RGB.
+        weights: None, the name of a released model, or a `.weights.h5` file.
+        name: Name of the model.
+
+    Returns:
+        A functional model from an image `(batch, height, width, channels)` in [0, 1]
+        to `(batch, scale * height, scale * width, channels)`, not clipped.
+
+    Raises:
+        ValueError: `scale` is not 2, 3 or 4, or another argument is out of range.
+
+    Reference:
+        Ledig et al.: Photo-Realistic Single Image Super-Resolution Using a Generative
+        Adversarial Network, CVPR 2017.
+    """
+
+    def block(x, i):
+        x = conv(filters, 3, f"block_{i}_conv_1")(x)
+        x = _norm(f"block_{i}_norm_1")(x)
+        x = _prelu(f"block_{i}_prelu")(x)
+        x = conv(filters, 3, f"block_{i}_conv_2")(x)
+        return _norm(f"block_{i}_norm_2")(x)
+
+    return _residual(block, scale, residual, blocks, filters, channels, weights, name)
+
+
+def xsrresnet(
+    scale: int = 4,
+    residual: bool = False,
+    blocks: int = 10,
+    kernel_size: int = 9,
+    filters: int = 64,
+    gate: str = "gaussian",
+    channels: int = 1,
+    weights: str | None = None,
+    name: str = "xsrresnet",
+) -> keras.Model:
+    """xSRResNet: SRResNet with ten blocks of convolution, `XUnit` and convolution.
+
+    1,135,232 parameters at scale 4 for Y images, and 1,155,968 for RGB images, which
+    is the published 1.155 M. Outside the blocks it is `srresnet`, PReLU included.
+
+    Args:
+        scale: See `srresnet`.
+        residual: See `srresnet`.
+        blocks: Number of residual blocks.
+        kernel_size: Odd side of the depthwise kernels of the activations.
+        filters: See `srresnet`.
+        gate: Gate of the activations, see `XUnit`.
+        channels: See `srresnet`.
+        weights: None, the name of a released model, or a `.weights.h5` file.
+        name: Name of the model.
+
+    Returns:
+        A functional model, as `srresnet` gives.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Reference:
+        Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
+        Function for Efficient Image Restoration, CVPR 2018, section 4.3.
+    """
+
+    def block(x, i):
+        x = conv(filters, 3, f"block_{i}_conv_1")(x)
+        x = XUnit(kernel_size, gate, name=f"block_{i}_xunit")(x)
+        x = conv(filters, 3, f"block_{i}_conv_2")(x)
+        return _norm(f"block_{i}_norm")(x)
+
+    return _residual(block, scale, residual, blocks, filters, channels, weights, name)
+
+
+def _residual(block, scale, residual, blocks, filters, channels, weights, name):
+    require_positive(blocks=blocks, filters=filters, channels=channels)
+    if scale not in _STAGES:
+        raise ValueError(
+            f"`scale` must be one of {tuple(_STAGES)}. Received: scale={scale!r}"
+        )
+    image = image_input(channels)
+    # What interpolation lost has no mean, so brightness would only be in the way.
+    start = ZeroMeanHeNormal() if residual else "he_normal"
+    x = first = _prelu("prelu_1")(conv(filters, 9, "conv_1", start)(image))
+    for i in range(1, blocks + 1):
+        x = keras.layers.Add(name=f"block_{i}")([x, block(x, i)])
+    x = _norm("norm_2")(conv(filters, 3, "conv_2")(x))
+    x = keras.layers.Add(name="features")([first, x])
+    for i, factor in enumerate(_STAGES[scale], start=1):
+        x = conv(filters * factor**2, 3, f"enlarge_{i}_conv")(x)
+        x = ops.depth_to_space(x, factor, keras.config.image_data_format())
+        x = _prelu(f"enlarge_{i}_prelu")(x)
+    start = small_start() if residual else "he_normal"
+    outputs = conv(channels, 9, "conv_3", start, dtype=image_dtype())(x)
+    if residual:
+        enlarged = BicubicUpsampling(scale, dtype=image_dtype(), name="bicubic")(image)
+        outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
+            [enlarged, outputs]
+        )
+    return finish(image, outputs, name, weights)
+
+
+def _norm(name):
+    return BatchNormalization(axis=channel_axis(), name=name)
+
+
+def _prelu(name):
+    """PReLU with one slope for each channel."""
+    pixels = (1, 2) if channel_axis() == -1 else (2, 3)
+    return keras.layers.PReLU(shared_axes=pixels, name=name)
