@@ -274,24 +274,30 @@ def print_table(rows: list[dict], config: train.Config) -> None:
     best_first = ranked(rows)
     table = Table(
         title=f"{config.validation}, {train.protocol(config)}",
-        caption=f"degraded input {best_first[0]['val_input_psnr']:.2f} dB",
+        caption=f"degraded input {best_first[0]['val_input_psnr']:.2f} dB; share: of "
+        "the parameters in the activations; kernels: first, middle, last",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
-    for heading in ("trial", "PSNR (dB)", "parameters", "in activations"):
+    for heading in ("trial", "dB", "parameters", "share"):
         table.add_column(heading, justify="right")
-    for heading in ("activation", "kernels", "filters"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("steps", justify="right")
+    table.add_column("activation")
+    for heading in ("depth", "kernels", "filters", "steps"):
+        table.add_column(heading, justify="right")
     for row in best_first:
         architecture = Architecture(**row["architecture"])
         deviation = f" ± {row['val_psnr_std']:.3f}" if row["val_psnr_std"] else ""
+        kernels = (row["values"][f"{at}_kernel"] for at in ("first", "middle", "last"))
+        filters = sorted(set(architecture.filters))
         table.add_row(
             row["trial"],
             f"{row['val_psnr']:.3f}{deviation}",
             f"{row['parameters']:,}",
             f"{row['activation_share']:.1%}",
             architecture.activation,
-            "-".join(map(str, architecture.kernels)),
-            "-".join(map(str, architecture.filters)),
+            str(len(architecture.kernels)),
+            "-".join(map(str, kernels)),
+            "-".join(map(str, filters)),
             f"{row['steps']:g}",
         )
     Console().print(table)

@@ -225,14 +225,11 @@ def write_figure(figure: str, rows: list[dict], config: train.Config) -> None:
     (_figure3 if figure == "figure3" else _figure4)(axes, found)
     axes.set_ylabel(f"PSNR on {config.validation} (dB)")
     axes.grid(alpha=0.3)
+    seeds = max(point["seeds"] for point in found)
     canvas.supxlabel(
         f"Noise of sigma {protocol.sigma:g}. {config.steps:,} steps of "
         f"{config.batch_size} patches of {config.patch_size}x{config.patch_size}. "
-        + (
-            "Bars: standard deviation over the seeds."
-            if any(point["seeds"] > 1 for point in found)
-            else "One seed."
-        ),
+        + (f"Bars: standard deviation of {seeds} seeds." if seeds > 1 else "One seed."),
         fontsize="small",
     )
     write_whole(
@@ -273,17 +270,18 @@ def _figure4(axes, found):
         axes.annotate(
             point["activation"].removeprefix("XUnit "),
             (100 * point["activation_share"], point["psnr"]),
-            xytext=(0, -16),
+            xytext=(7, -5),
             textcoords="offset points",
-            ha="center",
+            va="top",
             fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     total = round(statistics.fmean(point["parameters"] for point in found), -3)
     axes.set(
         title=f"PSNR of networks of {total:,.0f} parameters, by XUnit's kernel",
         xlabel="share of the parameters in the activations (%)",
     )
-    axes.margins(x=0.06, y=0.15)
+    axes.margins(x=0.09, y=0.15)
 
 
 def main() -> None:
