@@ -9,7 +9,6 @@ that the target runs fastest.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from xunit_keras.graphs import data_format, functional
 from xunit_keras.layers import LargeKernelDepthwiseConv2D, XUnit
 
 # Largest shift over scale that is added in place of scaling and shifting: a GPU may
@@ -60,8 +60,8 @@ FORMS = {
     "torch": Form(),
     "onnxruntime": Form(affine="depthwise"),
     "openvino": Form(affine="depthwise"),
-    "litert": Form(depthwise="blocks"),
-    "litert-int8": Form(depthwise="blocks", quantizes=True),
+    "litert": Form(depthwise="blocks", affine="depthwise"),
+    "litert-int8": Form(depthwise="blocks", affine="depthwise", quantizes=True),
 }
 
 
@@ -89,7 +89,7 @@ def deploy(model: keras.Model, target: str = "tensorflow") -> keras.Model:
         raise ValueError(
             f"`target` must be one of {', '.join(FORMS)}. Received: target={target!r}"
         )
-    graph = _graph(model)
+    graph = functional(model)
     if graph is None:
         raise ValueError(
             "Only functional models and built sequential ones can be deployed. "
@@ -99,7 +99,7 @@ def deploy(model: keras.Model, target: str = "tensorflow") -> keras.Model:
         keras.Input(batch_shape=tensor.shape, dtype="float32", name=tensor.name)
         for tensor in graph.inputs
     ]
-    builder = _Builder(FORMS[target], _data_format(graph))
+    builder = _Builder(FORMS[target], data_format(graph))
     features = builder.build(graph, [_Feature(tensor) for tensor in inputs])
     outputs = [builder.applied(feature) for feature in keras.tree.flatten(features)]
     single = len(inputs) == len(outputs) == 1
@@ -108,29 +108,6 @@ def deploy(model: keras.Model, target: str = "tensorflow") -> keras.Model:
         outputs[0] if single else outputs,
         name=model.name,
     )
-
-
-def _graph(model) -> keras.Model | None:
-    """The functional model that a model is, if it is one."""
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs) if model.built else None
-    return model if hasattr(model, "operations") else None
-
-
-def _data_format(graph) -> str:
-    for operation in _operations(graph):
-        if hasattr(operation, "data_format"):
-            return operation.data_format
-    return keras.config.image_data_format()
-
-
-def _operations(graph) -> Iterator[keras.Operation]:
-    for operation in graph.operations:
-        inner = _graph(operation) if isinstance(operation, keras.Model) else None
-        if inner is None:
-            yield operation
-        else:
-            yield from _operations(inner)
 
 
 @dataclass
@@ -212,8 +189,8 @@ class _Builder:
         return cls.from_config({**config, "name": config["name"] + suffix})
 
     def _operation(self, operation, args, kwargs):
-        if isinstance(operation, keras.Model) and _graph(operation) is not None:
-            return self.build(_graph(operation), args[0])
+        if (inner := functional(operation)) is not None:
+            return self.build(inner, args[0])
         if type(operation) in _CONVOLUTIONS:
             return self._convolution(operation, args[0])
         if isinstance(operation, layers.BatchNormalization):

@@ -7,6 +7,7 @@ it fuses into one loop. LiteRT's fast path ends at 25 taps, so there the kernel
 is cut into blocks of at most 5x5.
 """
 
+import itertools
 from typing import NamedTuple
 
 import keras
@@ -120,9 +121,8 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             evaluate = self._tensorflow_training
         else:
             return super().call(inputs)
-        outputs = evaluate(inputs, ops.convert_to_tensor(self.kernel))
-        if self.use_bias:
-            outputs = outputs + ops.reshape(self.bias, self._per_channel)
+        bias = ops.reshape(self.bias, self._per_channel) if self.use_bias else None
+        outputs = evaluate(inputs, ops.convert_to_tensor(self.kernel), bias)
         if self.activation is not None:
             outputs = self.activation(outputs)
         return outputs
@@ -143,6 +143,8 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def _crop(self, inputs, rows, columns):
         """Drops `(first, last)` rows and columns, without knowing the size."""
+        if not any((*rows, *columns)):
+            return inputs  # A slice of all would be copied, by LiteRT for one.
         rows, columns = (slice(a, -b if b else None) for a, b in (rows, columns))
         if self.data_format == "channels_first":
             return inputs[:, :, rows, columns]
@@ -155,42 +157,46 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         size = self.kernel_size[axis]
         return (size - 1) // 2, size // 2
 
-    def _tensorflow_training(self, inputs, kernel):
-        return _tensorflow_depthwise(inputs, kernel, self.padding.upper())
+    def _tensorflow_training(self, inputs, kernel, bias):
+        return _plus(bias, _tensorflow_depthwise(inputs, kernel, self.padding.upper()))
 
-    def _shifts(self, inputs, kernel):
+    def _shifts(self, inputs, kernel, bias):
         height, width = self.kernel_size
         # A sum of 81 terms in 16 bits would lose a digit that XLA keeps for free.
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         padded = self._pad(inputs, self._margins(0), self._margins(1))
         padded, kernel = ops.cast(padded, dtype), ops.cast(kernel, dtype)
-        total = None
+        total = None if bias is None else ops.cast(bias, dtype)
         for i in range(height):
             for j in range(width):
                 window = self._crop(padded, (i, height - 1 - i), (j, width - 1 - j))
                 weights = ops.reshape(kernel[i, j, :, 0], self._per_channel)
-                product = window * weights
-                total = product if total is None else total + product
+                total = _plus(total, window * weights)
         return ops.cast(total, inputs.dtype)
 
-    def _blocks(self, inputs, kernel):
-        total = None
-        for rows in split_taps(self.kernel_size[0]):
-            for columns in split_taps(self.kernel_size[1]):
-                # A tap that two blocks share is zeroed in the second.
-                keep = np.ones((*self.kernel_size, 1, 1), dtype="float32")
-                keep[rows.start, :] *= not rows.shared
-                keep[:, columns.start] *= not columns.shared
-                block = kernel
-                if not keep.all():
-                    block = kernel * ops.cast(keep, kernel.dtype)
-                block = block[rows.start : rows.stop, columns.start : columns.stop]
-                term = self._block(inputs, block, rows, columns)
-                total = term if total is None else total + term
-        return total
+    def _blocks(self, inputs, kernel, bias):
+        """Bias first, which is free with a convolution, and the last block subtracted.
 
-    def _block(self, inputs, block, rows, columns):
+        LiteRT has one operation for the square of a difference, which the Gaussian
+        gate then takes.
+        """
+        *blocks, last = itertools.product(*map(split_taps, self.kernel_size))
+        total = bias
+        for rows, columns in blocks:
+            total = _plus(total, self._block(inputs, kernel, rows, columns))
+        if total is None:
+            return self._block(inputs, kernel, *last)
+        return total - self._block(inputs, -kernel, *last)
+
+    def _block(self, inputs, kernel, rows, columns):
         """One block: pad so that nothing is lost, convolve, crop to size."""
+        # A tap that two blocks share is zeroed in the second.
+        keep = np.ones((*self.kernel_size, 1, 1), dtype="float32")
+        keep[rows.start, :] *= not rows.shared
+        keep[:, columns.start] *= not columns.shared
+        if not keep.all():
+            kernel = kernel * ops.cast(keep, kernel.dtype)
+        block = kernel[rows.start : rows.stop, columns.start : columns.stop]
         pads, crops = [], []
         for axis, taps in ((0, rows), (1, columns)):
             before, after = self._margins(axis)
@@ -207,6 +213,10 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def get_config(self):
         return {**super().get_config(), "evaluation": self.evaluation}
+
+
+def _plus(total, term):
+    return term if total is None else total + term
 
 
 def _tensorflow_depthwise(inputs, kernel, padding):
