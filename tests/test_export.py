@@ -9,7 +9,7 @@ import xunit_keras
 from xunit_keras import formats
 from xunit_keras.cli import main
 from xunit_keras.engines import load_engine
-from xunit_keras.export import Verification, _judge, export
+from xunit_keras.exports import Verification, _judge, export
 from xunit_keras.restoration import restore
 
 slow = pytest.mark.slow

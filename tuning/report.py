@@ -33,7 +33,7 @@ from tuning.training import TrainingFailedError, train_apart
 from xunit_keras import zoo
 from xunit_keras.benchmark import environment, multiply_adds
 from xunit_keras.engines import EngineName, load_engine
-from xunit_keras.export import export
+from xunit_keras.exports import export
 from xunit_keras.formats import FORMATS, FormatName, scale_of
 
 COSTS = {

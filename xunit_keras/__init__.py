@@ -14,6 +14,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if Path(sys.argv[0]).stem != "xunit-keras":
     from xunit_keras.budget import ParameterCount, count_parameters
     from xunit_keras.checkpoints import load_checkpoint
+    from xunit_keras.exports import Verification, export
     from xunit_keras.inspection import ActivationMaps, activation_maps
     from xunit_keras.layers import (
         BatchNormalization,
@@ -47,6 +48,7 @@ __all__ = [
     "CentreImpulse",
     "LargeKernelDepthwiseConv2D",
     "ParameterCount",
+    "Verification",
     "XUnit",
     "activation_maps",
     "card",
@@ -54,6 +56,7 @@ __all__ = [
     "count_parameters",
     "derainnet",
     "dncnn",
+    "export",
     "list_models",
     "load",
     "load_checkpoint",

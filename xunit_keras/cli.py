@@ -307,7 +307,7 @@ class Export:
     def run(self) -> int:
         """Exports, and prints how the result differs from the model."""
         with _quiet():
-            from xunit_keras.export import export
+            from xunit_keras.exports import export
         try:
             verification = export(
                 self.model,
