@@ -38,7 +38,7 @@ from xunit_keras.formats import FORMATS, FormatName, scale_of
 
 COSTS = {
     "parameters": "parameters",
-    "macs_per_pixel": "MACs per pixel",
+    "macs_per_pixel": "MACs/pixel",
     "milliseconds": "ms",
 }
 
@@ -183,12 +183,18 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
         axes.step(
             [row[cost] for row in fronts[cost]],
             [row["val_psnr"] for row in fronts[cost]],
+            "o-",
             where="post",
             color="black",
+            fillstyle="none",
+            markersize=11,
             linewidth=1,
+            label="Pareto front",
         )
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
+        axes.margins(0.1)
+    panels[0].legend(loc="lower right")
     panels[0].set_ylabel(f"PSNR on {config.validation} (dB)")
     panels[-1].set_xlabel(f"ms for {report.size}x{report.size} on {report.engine}")
     canvas.colorbar(panels[-1].collections[0], label="% in activations")
@@ -199,11 +205,14 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
     table = Table(
         title=f"{config.validation}, {train.protocol(config)}",
         caption=f"{report.engine}, {report.size}x{report.size}; "
-        f"degraded input {rows[0]['val_input_psnr']:.2f} dB",
+        f"degraded input {rows[0]['val_input_psnr']:.2f} dB; share: of the parameters "
+        "in the activations",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
-    for heading in ("trial", "PSNR (dB)", *COSTS.values(), "in activations"):
+    for heading in ("trial", "dB", *COSTS.values(), "share"):
         table.add_column(heading, justify="right")
-    table.add_column("on the fronts by")
+    table.add_column("on the front by")
     for row in flat:
         table.add_row(
             row["trial"],
