@@ -103,7 +103,7 @@ def plan(study: Study) -> Plan:
         seeds = 3
         recipe = {"steps": 20_000, "batch_size": 64, "patch_size": 40}
     else:
-        seeds = 2 if study.figure == "figure4" else 1
+        seeds = 3 if study.figure == "figure4" else 2
         recipe = {"steps": 800, "every": 800, "batch_size": 6, "patch_size": 40}
     label = f"{study.figure}-{'full' if study.full else 'quick'}"
     config = train.resolve(
@@ -251,11 +251,12 @@ def _figure3(axes, found):
             capsize=3,
             label="ConvNet" if activation == "ReLU" else f"xNet {activation[6:]}",
         )
+    depths = sorted({point["depth"] for point in found})
     axes.set(
-        title="PSNR against all parameters, every curve at several depths",
+        title=f"PSNR of networks of {', '.join(map(str, depths))} convolutions",
         xlabel="parameters (thousands)",
     )
-    axes.legend()
+    axes.legend(loc="lower right")
 
 
 def _figure4(axes, found):
