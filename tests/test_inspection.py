@@ -112,6 +112,17 @@ def test_windows_give_the_statistics_of_the_whole_image(scale, xnet):
             )
 
 
+def test_the_maps_are_of_the_rows_and_columns_asked_for(xnet):
+    image = noisy(20, 18, 1)
+    part = (slice(3, 9), slice(10, 30))
+    found = activation_maps(xnet, image, "xunit_1", crop=part)["xunit_1"]
+    whole = activation_maps(xnet, image, "xunit_1", crop=None)["xunit_1"]
+    assert found.crop == (slice(3, 9), slice(10, 18))
+    np.testing.assert_array_equal(found.features, whole.features[3:9, 10:18])
+    np.testing.assert_array_equal(found.weights, whole.weights[3:9, 10:18])
+    np.testing.assert_array_equal(found.activity, whole.activity)
+
+
 def test_effective_channels_counts_equals_and_ignores_the_rest():
     image = noisy(32, 32, 1)
     inputs = keras.Input((None, None, 1))
@@ -137,7 +148,8 @@ def test_one_layer_of_a_model_by_name_on_eight_bits(xnet, tmp_path):
     ("arguments", "message"),
     [
         ({"layer": "relu_9"}, "one of xunit_1, xunit_2. Received: layer='relu_9'"),
-        ({"crop": 0}, "Received: crop=0"),
+        ({"crop": 0}, "`crop` must be rows and columns"),
+        ({"crop": (slice(4, 4), slice(0, 4))}, r"crop=\(slice\(4, 4.*for 8x8"),
         ({"tile": -1}, "Received: tile=-1"),
         ({"image": noisy(8, 8, 3)}, r"of 1 channels. Received.*\(8, 8, 3\)"),
         ({"image": noisy(8)}, r"shape \(8,\)"),

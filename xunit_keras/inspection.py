@@ -72,7 +72,7 @@ def activation_maps(
     model: keras.Model | str | Path,
     image: np.ndarray,
     layer: str | None = None,
-    crop: int | None = 256,
+    crop: int | tuple[slice, slice] | None = 256,
     tile: int | Literal["auto"] = "auto",
 ) -> dict[str, ActivationMaps]:
     """Feature maps and weight maps of a network's activations on an image.
@@ -92,16 +92,16 @@ def activation_maps(
         image: `(height, width)` or `(height, width, channels)`, with the model's
             channels; uint8, uint16, or float in [0, 1] (noise may go beyond).
         layer: The name of an activation; None for all.
-        crop: Side, in pixels of the image, of the square at its centre whose maps are
-            given; None for the whole image. At 256, the maps of the eight activations
-            of xDnCNN take 270 MB.
+        crop: What the maps show: rows and columns of the image, or the side in pixels
+            of a square at its centre; None for all of it. At 256, the maps of the
+            eight activations of xDnCNN take 270 MB.
         tile: See `restore`.
 
     Returns:
         The maps by name of the activation, in the order of the network.
 
     Raises:
-        ValueError: The image is not as above, `crop` is not positive, there is no such
+        ValueError: The image is not as above, `crop` is empty, there is no such
             model or activation, the model does not work on images or on tiles, or an
             activation sees a smaller image than the model.
 
@@ -110,8 +110,6 @@ def activation_maps(
     """
     image = np.asarray(image)
     check_image(image)
-    if crop is not None and (isinstance(crop, bool) or crop < 1):
-        raise ValueError(f"`crop` must be positive, or None. Received: crop={crop!r}")
     if not isinstance(model, keras.Model):
         model = zoo.load(model)
     channel_axis = image_channel_axis(model)
@@ -123,11 +121,11 @@ def activation_maps(
             f"{model.input_shape[channel_axis]} channels. Received: an image of shape "
             f"{image.shape}"
         )
+    shown = _shown(crop, height, width)
     _, tiles = cover(model, height, width, tile, _WINDOW)
-    names = _activations(model, layer)
+    names = _chosen(model, layer)
     probe = _probe(model, names)
-    centre = (_centre(height, crop), _centre(width, crop))
-    records = {name: _Record(name, centre) for name in names}
+    records = {name: _Record(name, shown) for name in names}
     for rows, columns in tiles:
         window = to_float(planes[rows.window, columns.window])
         outputs = probe.predict_on_batch(np.moveaxis(window[None], 3, channel_axis))
@@ -139,9 +137,13 @@ def activation_maps(
     return {name: record.maps() for name, record in records.items()}
 
 
-def _activations(model, layer) -> tuple[str, ...]:
-    """The names of the activations to look at."""
-    names = [one.name for one in model.layers if _is_activation(one)]
+def activations(model: keras.Model) -> list[str]:
+    """The names of the activations of a model that `activation_maps` looks at."""
+    return [layer.name for layer in model.layers if _is_activation(layer)]
+
+
+def _chosen(model, layer) -> tuple[str, ...]:
+    names = activations(model)
     if not names:
         raise ValueError(
             f"The model {model.name!r} has no XUnit and no plain ReLU layer to look at."
@@ -190,11 +192,20 @@ def _probe(model: keras.Model, names: tuple[str, ...]) -> keras.Model:
     return probe
 
 
-def _centre(length: int, crop: int | None) -> slice:
-    """The middle of an axis, `crop` pixels or all."""
-    size = length if crop is None else min(crop, length)
-    start = (length - size) // 2
-    return slice(start, start + size)
+def _shown(crop, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the crop."""
+    if crop is None:
+        crop = max(height, width)
+    if not isinstance(crop, tuple):
+        starts = [max(0, (length - crop) // 2) for length in (height, width)]
+        crop = tuple(slice(start, start + crop) for start in starts)
+    bounds = [part.indices(n) for part, n in zip(crop, (height, width), strict=True)]
+    if any(stop <= start or step != 1 for start, stop, step in bounds):
+        raise ValueError(
+            "`crop` must be rows and columns of the image, or a number of pixels. "
+            f"Received: crop={crop} for {height}x{width}"
+        )
+    return tuple(slice(start, stop) for start, stop, _ in bounds)
 
 
 class _Record:
