@@ -8,9 +8,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from pipelines import scoring
+from pipelines import drawing, scoring
+from xunit_keras.inspection import activation_maps, activations
+
+# Side of what TensorBoard shows of an image, in pixels of the clean one.
+_PICTURE = 192
 
 
 class DivergenceError(RuntimeError):
@@ -41,7 +46,8 @@ def averaged_weights(model: keras.Model):
     trained = [keras.ops.convert_to_numpy(v) for v in variables]
     averages = optimizer._model_variables_moving_average
     for variable, average in zip(variables, averages, strict=True):
-        variable.assign(average)
+        # A copy: JAX predicts in the memory of the weights, and keeps none of it.
+        variable.assign(np.array(keras.ops.convert_to_numpy(average)))
     try:
         yield
     finally:
@@ -173,6 +179,55 @@ class Samples(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         step = int(self.model.optimizer.iterations)
         Image.fromarray(sheet).save(self.folder / f"step-{step:06d}.png")
+
+
+class Pictures(keras.callbacks.Callback):
+    """Shows TensorBoard what the network does to the centre of an image, each round.
+
+    The mean weight map of every activation, how many of its channels are in use and
+    how much of its weights is near 1; and the degraded, the restored and the clean
+    image with their PSNR.
+
+    Args:
+        folder: Where the events go.
+        example: The image.
+        protocol: How it is scored.
+    """
+
+    def __init__(
+        self, folder: Path, example: scoring.Example, protocol: scoring.Protocol
+    ):
+        super().__init__()
+        self.example = example.centre(_PICTURE)
+        self.protocol = protocol
+        self.writer = tf.summary.create_file_writer(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        example = self.example
+        with averaged_weights(self.model):
+            restored = predict(self.model, example.degraded)
+            found = {}
+            if activations(self.model):
+                found = activation_maps(self.model, example.degraded, tile=0)
+        score = scoring.score(restored, example, self.protocol)
+        sheet = drawing.sheet(
+            ["degraded", "restored", "clean"],
+            [
+                [
+                    drawing.Panel(example.baseline, f"{score['input_psnr']:.2f} dB"),
+                    drawing.Panel(restored, f"{score['psnr']:.2f} dB"),
+                    drawing.Panel(example.clean, example.name),
+                ]
+            ],
+        )
+        with self.writer.as_default(step=int(self.model.optimizer.iterations)):
+            tf.summary.image("images", drawing.pixels(sheet)[None])
+            for name, maps in found.items():
+                mean = maps.weights.mean(axis=2)[None, ..., None]
+                tf.summary.image(f"mean weight map/{name}", mean)
+                tf.summary.scalar(f"channels in use/{name}", maps.effective_channels)
+                tf.summary.scalar(f"weights near 1/{name}", maps.near_one.mean())
+        self.writer.flush()
 
 
 class Checkpoint(keras.callbacks.Callback):

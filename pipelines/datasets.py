@@ -170,9 +170,9 @@ def load(name: str, root: Path | None = None) -> tf.data.Dataset:
 
 
 def photographs(name: str, root: Path | None = None) -> Iterator[Photograph]:
-    """The photographs of a data set as arrays, one by one."""
-    for item in load(name, root).as_numpy_iterator():
-        yield Photograph(item["name"].decode(), item["image"])
+    """The photographs of a data set as arrays, one by one; see `load` for errors."""
+    items = load(name, root).as_numpy_iterator()
+    return (Photograph(item["name"].decode(), item["image"]) for item in items)
 
 
 def has_pairs(name: str) -> bool:
@@ -210,10 +210,14 @@ def rainy_pairs(
 
 def _drawn_pairs() -> Iterator[tuple[Photograph, Photograph]]:
     for number, clean in enumerate(photographs(SAMPLE)):
-        random = np.random.default_rng(number)
-        streaks = draw_streaks(*clean.pixels.shape[:2], random)
-        rainy = images.from_float(images.to_float(clean.pixels) + streaks, np.uint8)
+        rainy = with_rain(clean.pixels, np.random.default_rng(number))
         yield Photograph(clean.name, rainy), clean
+
+
+def with_rain(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A uint8 photograph in drawn rain."""
+    streaks = draw_streaks(*pixels.shape[:2], random)
+    return images.from_float(images.to_float(pixels) + streaks, np.uint8)
 
 
 def streak_masks(name: str, root: Path | None = None) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from pipelines import datasets, degradations
@@ -17,6 +18,7 @@ from pipelines.patches import Task, with_channels
 from xunit_keras import images
 from xunit_keras.colour import luminance
 from xunit_keras.metrics import psnr, ssim
+from xunit_keras.receptive_field import receptive_field
 from xunit_keras.resize import imresize
 
 
@@ -74,31 +76,57 @@ class Example(NamedTuple):
         """The degraded image as it is scored and shown beside the restored one."""
         return np.clip(self.enlarged, 0.0, 1.0)
 
+    def centre(self, side: int) -> "Example":
+        """The square in the middle, of about `side` pixels of `clean`."""
+        scale = self.clean.shape[0] // self.degraded.shape[0]
+        size = max(1, side // scale)
+        starts = [max(0, (n - size) // 2) for n in self.degraded.shape[:2]]
+        small = tuple(slice(start, start + size) for start in starts)
+        large = tuple(slice(s.start * scale, s.stop * scale) for s in small)
+        return Example(
+            self.name, self.degraded[small], self.enlarged[large], self.clean[large]
+        )
+
+    def given_to(self, model: keras.Model) -> np.ndarray:
+        """The degraded image as a model takes it, which may enlarge it itself."""
+        return self.degraded if receptive_field(model).scale > 1 else self.enlarged
+
 
 def examples(
     name: str, protocol: Protocol, root: Path | None = None
 ) -> Iterator[Example]:
-    """Degrades the images of a data set as the protocol says, one by one."""
+    """Degrades the images of a data set as the protocol says, one by one.
+
+    A data set that is not there is told at the call, not at the first image.
+    """
     if protocol.task == "derain":
-        yield from _rainy_examples(name, root)
-        return
-    for photograph in datasets.photographs(name, root):
-        if protocol.task == "sr":
-            clean = with_channels(photograph.pixels, 3)
-            clean = degradations.crop_to_multiple(clean, protocol.scale)
-            degraded = degradations.downsample(clean, protocol.scale)
-            degraded, clean = (
-                luminance(images.to_float(image)) for image in (degraded, clean)
-            )
-            enlarged = imresize(degraded, protocol.scale)
-        else:
-            clean = with_channels(photograph.pixels, protocol.channels)
-            clean = images.to_float(clean)
-            # The noise of an image does not depend on which others are scored.
-            seed = (protocol.seed, zlib.crc32(Path(photograph.name).stem.encode()))
-            degraded = degradations.add_noise(clean[None], (protocol.sigma,), seed)
-            enlarged = degraded = degraded[0].numpy()
-        yield Example(photograph.name, degraded, enlarged, clean)
+        return _rainy_examples(name, root)
+    photographs = datasets.photographs(name, root)
+    return (example(photograph, protocol) for photograph in photographs)
+
+
+def example(photograph: datasets.Photograph, protocol: Protocol) -> Example:
+    """Degrades one photograph as the protocol says; for rain, with drawn streaks."""
+    # The noise of an image does not depend on which others are scored.
+    seed = (protocol.seed, zlib.crc32(Path(photograph.name).stem.encode()))
+    if protocol.task == "sr":
+        clean = with_channels(photograph.pixels, 3)
+        clean = degradations.crop_to_multiple(clean, protocol.scale)
+        degraded = degradations.downsample(clean, protocol.scale)
+        degraded, clean = (
+            luminance(images.to_float(image)) for image in (degraded, clean)
+        )
+        enlarged = imresize(degraded, protocol.scale)
+        return Example(photograph.name, degraded, enlarged, clean)
+    pixels = with_channels(photograph.pixels, protocol.channels)
+    clean = images.to_float(pixels)
+    if protocol.task == "derain":
+        rainy = datasets.with_rain(pixels, np.random.default_rng(seed))
+        degraded = images.to_float(rainy)
+    else:
+        noisy = degradations.add_noise(clean[None], (protocol.sigma,), seed)
+        degraded = noisy[0].numpy()
+    return Example(photograph.name, degraded, degraded, clean)
 
 
 def first_examples(

@@ -34,6 +34,7 @@ from pipelines.callbacks import (
     Curves,
     DivergenceError,
     History,
+    Pictures,
     Samples,
     StopOnDivergence,
     Validation,
@@ -435,6 +436,9 @@ def train(
             Curves(out / "log.csv", out / "curves.png"),
             Samples(out / "samples", test_images[0]),
             keras.callbacks.TensorBoard(out / "tensorboard"),
+            Pictures(
+                out / "tensorboard" / "pictures", test_images[0], protocol(config)
+            ),
             checkpoint,
             Keep(out / "model", config),
         ],
