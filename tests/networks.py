@@ -24,6 +24,26 @@ def as_trained(model: keras.Model, seed: int = 0) -> keras.Model:
     return model
 
 
+def unet(channels: int = 1, filters: int = 4) -> keras.Model:
+    """A U-Net whose activations are those of its convolutions."""
+
+    def conv(x, filters, name):
+        layer = keras.layers.Conv2D(
+            filters, 3, padding="same", activation="relu", name=name
+        )
+        return layer(x)
+
+    image = keras.Input((None, None, channels), name="image")
+    wide = conv(image, filters, "down_1")
+    deep = conv(keras.layers.MaxPooling2D(2)(wide), 2 * filters, "down_2")
+    up = keras.layers.Conv2DTranspose(
+        filters, 2, strides=2, activation="relu", name="up"
+    )(deep)
+    x = conv(keras.layers.Concatenate()([wide, up]), filters, "joined")
+    outputs = keras.layers.Conv2D(channels, 3, padding="same", name="last")(x)
+    return keras.Model(image, outputs, name="unet")
+
+
 def without_dead_channels(model: keras.Model) -> keras.Model:
     """Moves the scales away from zero, so that every norm can be folded."""
     for weight in model.weights:

@@ -37,6 +37,7 @@ if Path(sys.argv[0]).stem != "xunit-keras":
         xsrresnet,
     )
     from xunit_keras.restoration import restore
+    from xunit_keras.surgery import Replacement, replace_activations
     from xunit_keras.zoo import card, list_models, load
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "CentreImpulse",
     "LargeKernelDepthwiseConv2D",
     "ParameterCount",
+    "Replacement",
     "Verification",
     "XUnit",
     "activation_maps",
@@ -60,6 +62,7 @@ __all__ = [
     "list_models",
     "load",
     "load_checkpoint",
+    "replace_activations",
     "restore",
     "srcnn",
     "srresnet",
