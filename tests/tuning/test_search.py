@@ -191,6 +191,27 @@ def test_what_cannot_work_is_refused_before_training(
     assert not trainings.asked
 
 
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({}, "alone"),
+        ({"chief": "10.0.0.5:8000"}, "chief"),
+        ({"chief": "10.0.0.5:8000", "worker": 0}, "worker"),
+    ],
+)
+def test_kerastuners_variables_do_what_the_options_do(
+    tmp_path, monkeypatch, options, part
+):
+    names = [f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
+    for name in names:
+        monkeypatch.setenv(name, "")  # So that the end of the test takes it away.
+        monkeypatch.delenv(name)
+    assert search.join(make(tmp_path, **options)) == part
+    told = {name: os.environ[name] for name in names if name in os.environ}
+    assert told.get("KERASTUNER_ORACLE_IP") == ("10.0.0.5" if options else None)
+    assert search.join(make(tmp_path)) == part
+
+
 def test_missing_data_is_told_before_the_folder_is_taken(tmp_path, trainings):
     asked = make(tmp_path / "out")
     config = dataclasses.replace(asked.config, data=(str(tmp_path / "none"),))
