@@ -15,6 +15,7 @@ import pytest
 
 import xunit_keras
 from xunit_keras.checkpoints import CheckpointError, convert, load_checkpoint
+from xunit_keras.resize import imresize
 
 PUBLISHED = (
     "xdncnn_res_f64k3k9_s25.pkl",
@@ -425,6 +426,21 @@ def test_double_and_half_precision(tmp_path):
             load_checkpoint(tmp_path / "file.pt").get_layer("conv_2").bias
         )
         np.testing.assert_allclose(bias, state["joints.bias"], rtol=1e-3)
+
+
+def test_super_resolution_with_its_interpolation(tmp_path):
+    zip_file(tmp_path / "file.pt", tensors_of(random_state(**XSRCNN_F)))
+    image = random_image()
+    enlarged = imresize(np.moveaxis(image, 0, -1), 3)
+    expected = run(load_checkpoint(tmp_path / "file.pt"), np.moveaxis(enlarged, -1, 0))
+    model = load_checkpoint(tmp_path / "file.pt", scale=3)
+    np.testing.assert_allclose(run(model, image), expected, atol=1e-5)
+
+
+def test_a_denoiser_has_no_scale(tmp_path, small):
+    zip_file(tmp_path / "file.pt", small)
+    with pytest.raises(ValueError, match=r"holds xdncnn\. Received: scale=3"):
+        load_checkpoint(tmp_path / "file.pt", scale=3)
 
 
 def test_convert(tmp_path, small):

@@ -302,11 +302,13 @@ def test_convert_refused(tmp_path, capsys):
 @pytest.mark.slow
 def test_convert_and_restore(real_data, tmp_path):
     checkpoint = real_data / "official_xunit" / "xsrcnnf_s3_k9k3k5.pkl"
-    assert run("convert", "-i", checkpoint, "-o", tmp_path / "model.keras") == 0
     images.write(tmp_path / "in.png", Photograph(pixels(20, 30)))
-    arguments = ("-i", tmp_path / "in.png", "-m", tmp_path / "model.keras")
-    assert run("restore", *arguments, "-o", tmp_path / "out.png") == 0
-    assert images.read(tmp_path / "out.png").pixels.shape == (20, 30)
+    model = tmp_path / "model.keras"
+    for scale, shape in (((), (20, 30)), (("--scale", 3), (60, 90))):
+        assert run("convert", "-i", checkpoint, "-o", model, *scale) == 0
+        arguments = ("-i", tmp_path / "in.png", "-m", model)
+        assert run("restore", *arguments, "-o", tmp_path / "out.png") == 0
+        assert images.read(tmp_path / "out.png").pixels.shape == shape
 
 
 # As the script that pip installs, which is called xunit-keras.

@@ -55,18 +55,22 @@ class CheckpointError(ValueError):
     """A file cannot be read, or is not a checkpoint of one of the networks."""
 
 
-def load_checkpoint(path: str | Path) -> keras.Model:
+def load_checkpoint(path: str | Path, scale: int | None = None) -> keras.Model:
     """Reads a PyTorch checkpoint of the paper's authors, as a Keras model.
 
     The network is recognised by the names and the shapes of its tensors: `xdncnn`
     of any depth, number of filters and of image channels, `xsrcnn_f` and
-    `xsrcnn_c` (which take a Y image already enlarged by bicubic interpolation).
+    `xsrcnn_c` (which take a Y image already enlarged by bicubic interpolation,
+    unless `scale` makes that their first layer).
     Both of PyTorch's file formats are read, little-endian and up to 64 MiB, a state
     dict or a dictionary that holds one as `"state_dict"`. PyTorch is not needed,
     and nothing in the file is executed.
 
     Args:
         path: File written by `torch.save`.
+        scale: 2, 3 or 4, for a network of super resolution: put the interpolation
+            into the model, which then takes the small image. The file does not
+            say by what factor it was trained; its name does.
 
     Returns:
         The model, not compiled.
@@ -74,6 +78,7 @@ def load_checkpoint(path: str | Path) -> keras.Model:
     Raises:
         CheckpointError: The file is missing, damaged, holds something else than
             tensors, or belongs to another network.
+        ValueError: `scale` is not as above.
 
     Reference:
         https://github.com/kligvasser/xUnit, where the checkpoints are.
@@ -89,24 +94,35 @@ def load_checkpoint(path: str | Path) -> keras.Model:
             f"Cannot load {str(path)!r}: it is damaged or not a PyTorch checkpoint "
             f"({type(error).__name__}: {error!s:.200})."
         ) from error
-    model = network.build()
+    if scale is None:
+        model = network.build()
+    elif network.build.func in (xsrcnn_f, xsrcnn_c):
+        model = network.build(scale=scale)
+    else:
+        raise ValueError(
+            f"`scale` is for super resolution, and {str(path)!r} holds "
+            f"{network.build.func.__name__}. Received: scale={scale!r}"
+        )
     _set_weights(model, network.rows, tensors)
     return model
 
 
-def convert(source: str | Path, destination: str | Path) -> keras.Model:
+def convert(
+    source: str | Path, destination: str | Path, scale: int | None = None
+) -> keras.Model:
     """Converts a PyTorch checkpoint into a `.keras` file.
 
     Args:
         source: See `load_checkpoint`.
         destination: The file to write, `NAME.keras`; it appears complete or not at
             all, and its folder is made if need be.
+        scale: See `load_checkpoint`.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: `destination` has another suffix.
+        ValueError: `destination` has another suffix, or `scale` does not fit.
         CheckpointError: See `load_checkpoint`.
     """
     destination = Path(destination)
@@ -115,7 +131,7 @@ def convert(source: str | Path, destination: str | Path) -> keras.Model:
             "`destination` must end in .keras. "
             f"Received: destination={str(destination)!r}"
         )
-    model = load_checkpoint(source)
+    model = load_checkpoint(source, scale)
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial_file = destination.with_name("partial." + destination.name)
     try:

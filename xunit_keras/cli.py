@@ -259,12 +259,16 @@ class Convert:
     output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="NAME.keras")]
     """The Keras model to write."""
 
+    scale: Annotated[int | None, tyro.conf.arg(metavar="2|3|4")] = None
+    """For super resolution, the factor in the name of the file: the model then takes
+    the small image, as `restore` needs it. Without it, one already enlarged."""
+
     def run(self) -> int:
         """Converts."""
         with _quiet():
             from xunit_keras import checkpoints
         try:
-            model = checkpoints.convert(self.input, self.output)
+            model = checkpoints.convert(self.input, self.output, self.scale)
         except (ValueError, OSError) as error:
             raise UsageError(_one_line(error, self.output)) from error
         _out.print(f"{self.output}: {model.name}, {model.count_params():,} weights")
