@@ -188,12 +188,12 @@ def print_table(data: str, protocol: scoring.Protocol, rows: list[dict]) -> None
 def main() -> None:
     """Reads the command line, scores and reports."""
     config = tyro.cli(Config, description=__doc__)
-    results = []
+    results = {}
     try:
         model = load_model(config.model)
         protocol = find_protocol(config, model)
         for data in config.data:
-            rows = evaluate(
+            results[data] = evaluate(
                 model,
                 data,
                 protocol,
@@ -201,35 +201,50 @@ def main() -> None:
                 config.limit,
                 config.save_images,
             )
-            print_table(data, protocol, rows)
-            results.append({"data": data, "rows": rows})
+            print_table(data, protocol, results[data])
     except ValueError as error:
         sys.exit(f"evaluate.py: {error}")
     if config.csv:
         write_csv(config.csv, results)
     if config.json:
-        report = {
-            "model": config.model,
-            "protocol": asdict(protocol),
-            "protocol_text": str(protocol),
-            "results": [
-                {"data": r["data"], "mean": means(r["rows"]), "images": r["rows"]}
-                for r in results
-            ],
-        }
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(config.json, report(config.model, protocol, results))
 
 
-def write_csv(path: Path, results: list[dict]) -> None:
+def report(model: str, protocol: scoring.Protocol, results: dict[str, list]) -> dict:
+    """What `--json` writes: protocol, means and every image's scores.
+
+    Args:
+        model: What was scored.
+        protocol: How.
+        results: The rows of `evaluate` by data set.
+    """
+    return {
+        "model": model,
+        "protocol": asdict(protocol),
+        "protocol_text": str(protocol),
+        "results": [
+            {"data": data, "mean": means(rows), "images": rows}
+            for data, rows in results.items()
+        ],
+    }
+
+
+def write_json(path: Path, report: dict) -> None:
+    """Writes a report."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, results: dict[str, list]) -> None:
     """Writes one line an image, with the data set's name first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    first = next(iter(results.values()))[0]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["data", *results[0]["rows"][0]])
+        writer = csv.DictWriter(file, ["data", *first])
         writer.writeheader()
-        for result in results:
-            for row in result["rows"]:
-                writer.writerow({"data": result["data"], **row})
+        for data, rows in results.items():
+            for row in rows:
+                writer.writerow({"data": data, **row})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""The page of results shows what cards and evaluation files say, and no more."""
+
+import json
+
+import pytest
+
+from pipelines import results
+from xunit_keras import zoo
+
+CARDS = {
+    "xdncnn-a": {
+        "task": "denoise",
+        "scale": 1,
+        "parameters": 303_616,
+        "scores": [
+            {"data": "bsd68", "sigma": 25, "psnr": 28.9, "input_psnr": 20.2},
+            {"data": "sample", "sigma": 25, "psnr": 31.0, "input_psnr": 20.3},
+        ],
+    },
+    "xderain": {
+        "task": "derain",
+        "scale": 1,
+        "parameters": 305_920,
+        "scores": [
+            {
+                **{"data": "rain12", "psnr": 32.1, "psnr_y": 33.4},
+                **{"input_psnr": 28.82, "input_psnr_y": 30.14},
+            }
+        ],
+    },
+    "xsrcnn-f-x3": {
+        "task": "sr",
+        "scale": 3,
+        "parameters": 32_576,
+        "scores": [{"data": "set5", "psnr": 32.8, "input_psnr": 30.41}],
+    },
+}
+STAGE = {
+    **{"command": "python pipelines/train.py --task sr", "steps": 9000},
+    **{"seconds": 3600, "machine": "a machine"},
+}
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    monkeypatch.setattr(zoo, "list_models", lambda: sorted(CARDS))
+    monkeypatch.setattr(zoo, "card", lambda name: {**CARDS[name], "stages": [STAGE]})
+    for scale, psnr in ((3, 32.9), (4, 30.72)):
+        report = {
+            "model": f"somewhere/xsrcnnf_s{scale}_k9k3k5.pkl",
+            "protocol": {"task": "sr", "scale": scale, "sigma": 25.0},
+            "results": [{"data": "set5", "mean": {"psnr": psnr}}],
+        }
+        (tmp_path / f"f{scale}.json").write_text(json.dumps(report))
+    report = {
+        **{"model": "BM3D", "seconds_per_image": 4.21},
+        "protocol": {"task": "denoise", "scale": 1, "sigma": 25.0},
+        "results": [{"data": "bsd68", "mean": {"psnr": 28.6}}],
+    }
+    (tmp_path / "bm3d.json").write_text(json.dumps(report))
+    return results.page(results.Config(evaluations=tmp_path))
+
+
+def rows(page, title):
+    section = page.split(f"## {title}")[1].split("##")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    head, _, *body = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
+    ]
+    return {line[0]: dict(zip(head[1:], line[1:], strict=True)) for line in body}
+
+
+def test_measured_and_quoted_scores_are_told_apart(page):
+    table = rows(page, "Denoising")
+    assert table["WNNM"]["BSD68 σ=25"] == "28.82"
+    assert table["WNNM"]["scores"] == "published"
+    assert table["**`xdncnn-a`**"] == {
+        **{"parameters": "303,616", "BSD68 σ=25": "28.90", "BSD68 σ=50": ""},
+        "scores": "measured",
+    }
+    assert table["degraded input"]["BSD68 σ=25"] == "20.20"
+
+
+def test_a_method_that_took_time_says_how_much(monkeypatch, page):
+    section = page.split("## Denoising")[1].split("##")[0]
+    assert "| BM3D |  | 28.60 |  | measured, 4.2 s an image |" in section
+
+
+def test_evaluations_of_several_scales_are_one_row(page):
+    table = rows(page, "Super resolution")
+    authors = table["xSRCNNf, the authors' checkpoint"]
+    assert authors["parameters"] == "32,576"
+    assert (authors["Set5 x3"], authors["Set5 x4"]) == ("32.90", "30.72")
+    assert table["bicubic"]["Set5 x3"] == "30.41"
+    # No row has a score for these.
+    assert not {"Set5 x2", "BSD100 x2"} & set(authors)
+
+
+def test_rain_is_scored_on_rgb_and_on_y(page):
+    table = rows(page, "Deraining")
+    assert table["**`xderain`**"]["Rain12 RGB"] == "32.10"
+    assert table["**`xderain`**"]["Rain12 Y"] == "33.40"
+    assert table["degraded input"]["Rain12 Y"] == "30.14"
+
+
+def test_trainings_can_be_repeated(page):
+    assert "`xsrcnn-f-x3`: 9,000 steps, 1.0 h, a machine." in page
+    assert page.count(STAGE["command"]) == len(CARDS)
