@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Two at a time: most of a test is TensorFlow tracing on one processor.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-all lint
 
@@ -11,10 +13,10 @@ demo: $(VENV)/installed
 	$(BIN)/xunit-keras demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
