@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _DPI = 100
 _COLUMNS = 8  # channels side by side in a mosaic
 _GAP = 2  # pixels between them
+_BORDER = 16  # pixels
 
 
 class Panel(NamedTuple):
@@ -166,13 +167,14 @@ def pixels(figure: "Figure") -> np.ndarray:
 def detailed(image: np.ndarray, side: int) -> tuple[slice, slice]:
     """Rows and columns of the square of an image that has most detail.
 
+    It keeps away from the border where it can: networks see zeros beyond it.
+
     Args:
         image: `(height, width, channels)`.
         side: Of the square in pixels; less where the image is smaller.
     """
-    grey = image.mean(axis=2)
-    slopes = np.hypot(*np.gradient(grey))
-    height, width = (min(side, length) for length in grey.shape)
+    slopes = np.hypot(*np.gradient(image.mean(axis=2)))
+    height, width = (min(side, length) for length in slopes.shape)
     sums = np.pad(slopes, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     inside = (
         sums[height:, width:]
@@ -180,8 +182,11 @@ def detailed(image: np.ndarray, side: int) -> tuple[slice, slice]:
         - sums[height:, :-width]
         + sums[:-height, :-width]
     )
-    top, left = np.unravel_index(np.argmax(inside), inside.shape)
-    return slice(int(top), int(top + height)), slice(int(left), int(left + width))
+    top, left = (min(_BORDER, (count - 1) // 2) for count in inside.shape)
+    inside = inside[top : len(inside) - top, left : inside.shape[1] - left]
+    row, column = np.unravel_index(np.argmax(inside), inside.shape)
+    top, left = int(top + row), int(left + column)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _figure(width, height) -> "Figure":

@@ -180,7 +180,7 @@ def draw_convergence(config: Convergence) -> None:
         f"patches of {first['patch_size']}x{first['patch_size']} a step, seed "
         f"{first['seed']}"
     )
-    data = f"{first['validation_images']} images of {first['validation']}"
+    data = f"the first {first['validation_images']} images of {first['validation']}"
     _write(drawing.convergence(curves, data, note), config.out)
 
 
