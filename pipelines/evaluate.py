@@ -141,12 +141,10 @@ def evaluate(
         One row an image: `image`, `psnr`, `ssim`, `input_psnr`, `input_ssim`; for
         rain also with `_y` behind.
     """
-    enlarges = receptive_field(model).scale > 1
     rows = []
     examples = islice(scoring.examples(data, protocol, data_root), limit)
     for example in track(examples, description=data, transient=True):
-        degraded = example.degraded if enlarges else example.enlarged
-        restored = restore(degraded, model)
+        restored = restore(example.given_to(model), model)
         rows.append(
             {"image": example.name, **scoring.score(restored, example, protocol)}
         )
