@@ -136,6 +136,7 @@ def run(study: Study, steps: Plan) -> int:
     rows = []
     if results.exists():
         rows = [json.loads(line) for line in results.read_text().splitlines()]
+        write_figure(study.figure, rows, steps.config)
     done = {row["run"] for row in rows}
     failed = 0
     # All networks with one seed, before any with the next: a figure comes early.
@@ -225,11 +226,12 @@ def write_figure(figure: str, rows: list[dict], config: train.Config) -> None:
     (_figure3 if figure == "figure3" else _figure4)(axes, found)
     axes.set_ylabel(f"PSNR on {config.validation} (dB)")
     axes.grid(alpha=0.3)
-    seeds = max(point["seeds"] for point in found)
+    counts = sorted({point["seeds"] for point in found})
+    seeds = " or ".join(map(str, counts))
     canvas.supxlabel(
         f"Noise of sigma {protocol.sigma:g}. {config.steps:,} steps of "
         f"{config.batch_size} patches of {config.patch_size}x{config.patch_size}. "
-        + (f"Bars: standard deviation of {seeds} seeds." if seeds > 1 else "One seed."),
+        + ("One seed." if counts == [1] else f"Mean and deviation of {seeds} seeds."),
         fontsize="small",
     )
     write_whole(
@@ -267,22 +269,20 @@ def _figure4(axes, found):
         fmt="o-",
         capsize=3,
     )
-    for point in found:
-        axes.annotate(
-            point["activation"].removeprefix("XUnit "),
-            (100 * point["activation_share"], point["psnr"]),
-            xytext=(7, -5),
-            textcoords="offset points",
-            va="top",
-            fontsize="small",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-        )
+    # Above the plot, where the names of the small kernels keep off the curve.
+    names = axes.secondary_xaxis("top")
+    names.set_xticks(
+        [100 * point["activation_share"] for point in found],
+        [point["activation"].removeprefix("XUnit ") for point in found],
+        rotation=60,
+        fontsize="small",
+    )
     total = round(statistics.fmean(point["parameters"] for point in found), -3)
     axes.set(
         title=f"PSNR of networks of {total:,.0f} parameters, by XUnit's kernel",
         xlabel="share of the parameters in the activations (%)",
     )
-    axes.margins(x=0.09, y=0.15)
+    axes.margins(x=0.06, y=0.1)
 
 
 def main() -> None:
