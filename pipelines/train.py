@@ -139,9 +139,10 @@ class Config:
     average: float = 0.999
     """Momentum of the moving average of the weights, which is what is kept."""
 
-    margin: int | None = None
-    """Pixels at the border of a patch that the loss leaves out. By task: none, none,
-    an eighth of the patch."""
+    margin: int = 0
+    """Pixels at the border of a patch that the loss leaves out, where the network
+    sees zeros in place of the photograph. Photographs end too, and what is left out
+    is not learned: end a training with 0 (see docs/training.md)."""
 
     fix_statistics: bool = False
     """Estimate the statistics of the normalizations at the start, and train with them
@@ -198,14 +199,11 @@ def resolve(config: Config) -> Config:
     if config.task == "sr":
         filled["channels"] = 1
         filled["patch_size"] -= filled["patch_size"] % config.scale
-        # Near its border a patch ends where its photograph goes on.
-        filled.setdefault("margin", filled["patch_size"] // 8)
         label = f"x{config.scale}"
     else:
         filled["scale"] = 1
         sigma = "-".join(f"{level:g}" for level in config.sigma)
         label = f"s{sigma}" if config.task == "denoise" else "rain"
-    filled.setdefault("margin", 0)
     filled.setdefault("out", Path("runs") / f"{config.task}-{filled['model']}-{label}")
     config = Config(**filled)
     _check(config)
@@ -324,11 +322,7 @@ def estimate_statistics(model: keras.Model, batches: Iterable) -> None:
 
 
 class CentreMeanSquaredError(keras.losses.Loss):
-    """Mean squared error without `margin` pixels at the borders of a patch.
-
-    Near its border a patch ends where its photograph goes on, and the network sees
-    zeros that it will not see in use.
-    """
+    """Mean squared error without `margin` pixels at the borders of a patch."""
 
     def __init__(self, margin: int = 0, name="mse", **kwargs):
         super().__init__(name=name, **kwargs)
