@@ -30,6 +30,7 @@ from pipelines.callbacks import History
 from xunit_keras import count_parameters, images
 from xunit_keras.inspection import NEAR_ONE, ActivationMaps, activation_maps
 from xunit_keras.metrics import psnr
+from xunit_keras.models.building import require_positive
 from xunit_keras.photographs import sample_photographs
 from xunit_keras.restoration import restore
 
@@ -114,12 +115,13 @@ def draw_maps(config: Maps) -> None:
         ValueError: There is no such model, image or activation, or the two networks
             restore different things.
     """
+    require_positive(crop=config.crop)
     names = [config.model] if config.twin is None else [config.model, config.twin]
     models, protocol = _models(names, config)
     example = scoring.example(_photograph(config.image), protocol)
     truth = drawing.detailed(example.clean, config.crop)
     columns = []
-    for name, model in models.items():
+    for name, model in models:
         given = example.given_to(model)
         scale = example.clean.shape[0] // given.shape[0]
         crop = tuple(slice(p.start // scale, -(-p.stop // scale)) for p in truth)
@@ -160,8 +162,8 @@ def draw_convergence(config: Convergence) -> None:
             )
     curves = []
     for run in config.runs:
-        rows = History.read(run / "log.csv")
         model = evaluate.load_model(str(run / "model"))
+        rows = History.read(run / "log.csv")
         curves.append(
             drawing.Curve(
                 f"{model.name}, {_depth(model)} layers, {_parameters(model)}",
@@ -191,12 +193,13 @@ def draw_comparison(config: Compare) -> None:
         ValueError: There is no such model or data set, or the models restore different
             things.
     """
+    require_positive(crop=config.crop, limit=config.limit)
     models, protocol = _models(config.models, config)
     examples = scoring.examples(config.data, protocol, config.data_root)
     rows = []
     for example in islice(examples, config.limit):
         crop = drawing.detailed(example.clean, config.crop)
-        results = [restore(example.given_to(m), m) for m in models.values()]
+        results = [restore(example.given_to(model), model) for _, model in models]
         panels = [
             _panel(image, example, protocol, crop)
             for image in (example.baseline, *results)
@@ -205,7 +208,7 @@ def draw_comparison(config: Compare) -> None:
         rows.append([*panels, original])
     titles = [
         {"denoise": "noisy", "derain": "rainy", "sr": "bicubic"}[protocol.task],
-        *(f"{name}\n{_parameters(model)}" for name, model in models.items()),
+        *(f"{name}\n{_parameters(model)}" for name, model in models),
         "original",
     ]
     note = f"{_degradation(protocol)}; PSNR of the whole image"
@@ -236,12 +239,12 @@ def print_statistics(name: str, found: dict[str, ActivationMaps]) -> None:
     console.print(table)
 
 
-def _models(names, config) -> tuple[dict[str, keras.Model], scoring.Protocol]:
-    """The models by their short names, and how images are degraded for all of them."""
-    models, protocols = {}, {}
+def _models(names, config) -> tuple[list[tuple[str, keras.Model]], scoring.Protocol]:
+    """Short names and models, and how images are degraded for all of them."""
+    models, protocols = [], {}
     for name in names:
         model = evaluate.load_model(name)
-        models[_short(name)] = model
+        models.append((_short(name), model))
         settings = evaluate.Config(name, (), sigma=config.sigma, scale=config.scale)
         protocols[name] = evaluate.find_protocol(settings, model)
     if len(set(protocols.values())) > 1:

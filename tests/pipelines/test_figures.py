@@ -254,6 +254,7 @@ def test_the_centre_of_an_example_is_a_smaller_example():
         (("--model", "nobody"), "figures.py: There is no model 'nobody'"),
         (("--model", "{xnet}", "--image", "nothing.png"), "no such file"),
         (("--model", "{xnet}", "--activation", 3), "1 to 2. Received: activation=3"),
+        (("--model", "{xnet}", "--crop", 0), "Received: crop=0"),
         (("--model", "{xnet}", "--twin", "xsrcnn-f-x3"), "restore different things"),
     ],
 )
