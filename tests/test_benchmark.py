@@ -34,9 +34,9 @@ def measurements(tmp_path_factory):
 
 def test_measurements(measurements):
     assert [(m.model.split("/")[-1], m.engine) for m in measurements] == [
-        ("srcnn-x2", "keras (tensorflow)"),
+        ("srcnn-x2", "tensorflow"),
         ("srcnn-x2", "onnxruntime"),
-        ("small", "keras (tensorflow)"),
+        ("small", "tensorflow"),
         ("small", "onnxruntime"),
     ]
     twins, small = measurements[:2], measurements[2:]

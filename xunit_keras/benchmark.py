@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from xunit_keras.engines import (
     load_engine,
     set_keras_threads,
 )
-from xunit_keras.formats import FORMATS, scale_of, write
+from xunit_keras.formats import FORMATS, scale_of, silence, write
 
 DEFAULT_MODELS = ("xdncnn", "xsrcnn_f", "xsrcnn_c")
 DEFAULT_ENGINES: tuple[EngineName, ...] = (
@@ -51,6 +52,9 @@ _TWINS = {
     "xsrresnet": "srresnet",
 }
 _PRODUCT_SIZE = 2048
+# Seconds before each run: the threads of the engine before may still wait for work,
+# awake.
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Measurement:
 
     Attributes:
         model: Its name.
-        engine: The engine; for Keras with its backend.
+        engine: The engine; for Keras the backend.
         ms_per_megapixel: Median over the rounds, of output pixels.
         spread: Half the distance of the quartiles over the median.
         gigamacs_per_megapixel: Multiplications with weights, of output pixels.
@@ -107,7 +111,8 @@ def benchmark(
     """Measures models on engines.
 
     Each model is deployed for each engine and runs once to warm up. Then, round by
-    round, each runs once, so that a machine that changes its pace changes it for all.
+    round, each runs once, after a short pause, so that a machine that changes its pace
+    changes it for all.
     The twins with ReLU of the models run too.
 
     Args:
@@ -160,6 +165,7 @@ def benchmark(
             report(f"round {number + 1} of {rounds}")
             products.append(_product_seconds())
             for run, candidate, seconds in zip(runs, candidates, times, strict=True):
+                time.sleep(_PAUSE)
                 start = time.perf_counter()
                 run(candidate.batch)
                 seconds.append(time.perf_counter() - start)
@@ -178,13 +184,13 @@ def table(measurements: Iterable[Measurement]) -> Table:
     for column in ("model", "engine"):
         result.add_column(column, overflow="fold")
     for column in (
-        "ms/MP",
-        "spread",
-        "GMAC/MP",
-        "of peak",
-        "memory MB",
-        "file MB",
-        "to twin",
+        "ms\n/MP",
+        "\nspread",
+        "GMAC\n/MP",
+        "of\npeak",
+        "memory\nMB",
+        "file\nMB",
+        "to\ntwin",
     ):
         result.add_column(column, justify="right")
     for m in measurements:
@@ -321,7 +327,10 @@ def _product_seconds() -> float:
 def _in_child(function, *arguments):
     """The result of a function in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+    with (
+        silence(),
+        concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool,
+    ):
         return pool.submit(function, *arguments).result()
 
 
@@ -337,6 +346,10 @@ def _added_memory(candidate, threads) -> float | None:
 
 
 def _peak_memory() -> float | None:
+    status = Path("/proc/self/status")
+    if status.is_file():  # What `resource` tells there begins with the parent's peak.
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(peak) * 1024 / 1e6
     try:
         import resource
     except ImportError:
@@ -357,7 +370,7 @@ def _measurements(candidates, times, memory, peak) -> list[Measurement]:
         twin = medians.get((candidate.twin, candidate.engine))
         engine = candidate.engine
         if engine == "keras":
-            engine = f"keras ({keras.config.backend()})"
+            engine = keras.config.backend()
         measurements.append(
             Measurement(
                 model=candidate.name,

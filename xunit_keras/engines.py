@@ -162,6 +162,8 @@ def _open_keras(model, threads=None) -> Engine:
             input_signature=[spec],
             jit_compile=False,
         )
+        # TensorFlow takes several models traced as they run for one traced too often.
+        function.get_concrete_function()
         return lambda batch: function(batch).numpy()
     if backend == "jax":
         import jax
@@ -237,9 +239,12 @@ def _open_openvino_bf16(path, threads) -> Engine:
 def _open_litert(path, threads) -> Engine:
     litert = formats.require("ai_edge_litert.interpreter")
     # Read here: the file may be gone before the interpreter is.
-    interpreter = litert.Interpreter(
-        model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
-    )
+    content = path.read_bytes()
+    with formats.silence():
+        interpreter = litert.Interpreter(
+            model_content=content, num_threads=threads or os.cpu_count()
+        )
+        interpreter.allocate_tensors()  # Announces what it runs on.
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
     shape = None

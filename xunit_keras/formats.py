@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +64,7 @@ def write(
     if colour:
         deployed = on_rgb(deployed)
     shape = (None, None, None) if input_shape is None else (1, *input_shape)
-    with _silence():
+    with silence():
         FORMATS[format].write(
             deployed, (*shape, deployed.input_shape[-1]), precision, path
         )
@@ -295,8 +295,11 @@ def _write_openvino(model, shape, precision, path):
 
 
 @contextlib.contextmanager
-def _silence():
-    """Keeps the converters' remarks, which come from C++ too, from the terminal."""
+def silence() -> Iterator[None]:
+    """Keeps the remarks of packages, which come from C++ too, from the terminal.
+
+    Processes that are started meanwhile keep quiet for good.
+    """
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
