@@ -19,10 +19,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of the real data sets, beside the checkout."""
-    folder = REPOSITORY.parent / "shared" / "data"
+    """The folder of the real data sets: $XUNIT_KERAS_DATA, or beside the checkout."""
+    beside = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("XUNIT_KERAS_DATA", beside))
     if not folder.is_dir():
-        pytest.skip(f"The real data sets are not at {folder}.")
+        pytest.skip(f"The real data sets are not at {folder}: see XUNIT_KERAS_DATA.")
     return folder
 
 
