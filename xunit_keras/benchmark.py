@@ -180,7 +180,7 @@ def benchmark(
 
 def table(measurements: Iterable[Measurement]) -> Table:
     """The measurements for people."""
-    result = Table(box=box.SIMPLE_HEAD)
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("model", "engine"):
         result.add_column(column, overflow="fold")
     for column in (

@@ -16,6 +16,7 @@ from xunit_keras.engines import load_engine
 from xunit_keras.formats import FORMATS, FormatName, Precision, on_rgb, scale_of
 from xunit_keras.metrics import psnr
 from xunit_keras.photographs import sample_photographs
+from xunit_keras.rain import draw_streaks
 from xunit_keras.resize import imresize
 
 LARGEST_DIFFERENCE = 1e-5
@@ -24,6 +25,7 @@ MOST_PSNR_LOST = {"float16": 0.02, "int8": 0.10}
 # Two sizes, one of them odd, show that dynamic axes work.
 _SIZES = ((96, 96), (53, 37))
 _SIGMA = 25.0
+_DERAINERS = ("derainnet", "xderain")  # Names that the builders give.
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ def export(
     [0, 1], and gives the restored ones, not clipped. A SavedModel also has a signature
     `uint8` from and to uint8 images beside `serving_default`; both take `image` and
     give `restored`. It runs on the bundled photographs, degraded with noise of sigma
-    25, or shrunk if the model enlarges; in float32 it must equal the Keras model to
-    1e-5, and otherwise lose at most 0.02 dB (float16) or 0.10 dB (int8). Only then
-    does it appear at `path`.
+    25, shrunk if the model enlarges, or with drawn rain for `xderain` and `derainnet`;
+    in float32 it must equal the Keras model to 1e-5, and otherwise lose at most 0.02 dB
+    (float16) or 0.10 dB (int8). Only then does it appear at `path`.
 
     Args:
         model: A Keras model, or what `xunit_keras.load` takes.
@@ -191,6 +193,9 @@ def _examples(height, width, model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         original = _part(original, height * scale, width * scale)
         if scale > 1:
             degraded = imresize(original, Fraction(1, scale))
+        elif model.name in _DERAINERS:
+            degraded = original + draw_streaks(*original.shape[:2], random)
+            degraded = np.minimum(degraded, 1.0)
         else:
             degraded = original + random.normal(scale=_SIGMA / 255, size=original.shape)
         yield original, degraded.astype(np.float32)
