@@ -6,10 +6,10 @@ import pytest
 from networks import as_trained, noisy
 
 import xunit_keras
-from xunit_keras import formats
+from xunit_keras import export, exports, formats
 from xunit_keras.cli import main
 from xunit_keras.engines import load_engine
-from xunit_keras.exports import Verification, _judge, export
+from xunit_keras.exports import Verification, _judge
 from xunit_keras.restoration import restore
 
 slow = pytest.mark.slow
@@ -181,6 +181,15 @@ def test_reduced_precision_is_smaller_and_nearly_as_good(
     assert verification.difference > 1e-6
     assert verification.psnr_lost < 0.1
     assert size(reduced) < share * size(full)
+
+
+def test_rain_removers_are_verified_on_rain():
+    network = xunit_keras.xderain(depth=2, filters=2)
+    for original, degraded in exports._examples(40, 32, network):
+        assert degraded.shape == original.shape == (40, 32, 3)
+        assert (degraded >= original - 1e-6).all()
+        assert np.abs(degraded - original).max() > 0.01
+        assert degraded.max() <= 1
 
 
 def test_what_is_out_of_tolerance_leaves_no_file(denoiser, tmp_path, monkeypatch):
