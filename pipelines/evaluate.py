@@ -164,7 +164,7 @@ def means(rows: list[dict]) -> dict[str, float]:
 
 def print_table(data: str, protocol: scoring.Protocol, rows: list[dict]) -> None:
     """Prints the scores of a data set, the means last."""
-    table = Table(title=f"{data}: {protocol}", title_justify="left")
+    table = Table()
     table.add_column("image")
     columns = list(means(rows))
     for name in columns:
@@ -180,6 +180,7 @@ def print_table(data: str, protocol: scoring.Protocol, rows: list[dict]) -> None
         table.add_row(row["image"], *cells)
     # A file or a pipe has no width; a table must not be cut there.
     console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(f"{data}: {protocol}", soft_wrap=True, markup=False)
     console.print(table)
 
 
