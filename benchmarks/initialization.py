@@ -20,8 +20,7 @@ import keras
 import tyro
 
 from pipelines import train
-from xunit_keras.layers import CentreImpulse, XUnit
-from xunit_keras.models.building import ZeroMeanHeNormal
+from xunit_keras.layers import CentreImpulse, XUnit, ZeroMeanHeNormal
 
 # Initializers of the depthwise kernels, of the gates' scales and of the first
 # convolution. Only the residual networks of super resolution gain from the last.

@@ -342,6 +342,16 @@ def test_help_does_not_wait_for_keras(arguments):
     assert "keras loaded: False" in result.stdout
 
 
+def test_script_restores_with_a_released_model(tmp_path):
+    """In a fresh process, where nothing but the command line was imported."""
+    images.write(tmp_path / "in.png", Photograph(pixels(9, 9)))
+    out = tmp_path / "out.png"
+    arguments = ("-i", tmp_path / "in.png", "-o", out, "-m", "xsrcnn-f-x3")
+    result = run_script("restore", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert images.read(out).pixels.shape == (27, 27)
+
+
 @pytest.mark.slow
 def test_script_is_quiet(models, tmp_path):
     images.write(tmp_path / "in.png", Photograph(pixels(9, 9)))

@@ -2,6 +2,7 @@
 
 from xunit_keras.layers.bicubic import BicubicUpsampling
 from xunit_keras.layers.depthwise import LargeKernelDepthwiseConv2D
+from xunit_keras.layers.initializers import ZeroMeanHeNormal
 from xunit_keras.layers.normalization import BatchNormalization
 from xunit_keras.layers.xunit import CentreImpulse, XUnit
 
@@ -11,4 +12,5 @@ __all__ = [
     "CentreImpulse",
     "LargeKernelDepthwiseConv2D",
     "XUnit",
+    "ZeroMeanHeNormal",
 ]

@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
-from keras import ops
 
+from xunit_keras.layers import ZeroMeanHeNormal
 from xunit_keras.zoo import load_weights
 
 
@@ -39,30 +39,6 @@ def image_dtype():
     image stays in the dtype of the variables.
     """
     return keras.config.dtype_policy().variable_dtype
-
-
-@keras.saving.register_keras_serializable(package="xunit_keras")
-class ZeroMeanHeNormal(keras.initializers.Initializer):
-    """He's initialisation, with the mean of each filter taken away.
-
-    For the first convolution of a network that predicts what an image lacks: filters
-    that do not see the brightness give features around zero, on which the layers
-    behind learn faster (see docs/training.md).
-
-    Args:
-        seed: Seed of the random numbers.
-    """
-
-    def __init__(self, seed: int | None = None):
-        self.seed = seed
-        self._he = keras.initializers.HeNormal(seed=seed)
-
-    def __call__(self, shape, dtype=None):
-        kernel = self._he(shape, dtype=dtype)
-        return kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
-
-    def get_config(self):
-        return {"seed": self.seed}
 
 
 def conv(
@@ -107,9 +83,10 @@ class Start(NamedTuple):
 def super_resolution_start(residual: bool) -> Start:
     """How a super resolution network starts, with few layers and wide kernels.
 
-    The units start better as the paper's do than with the layer's defaults, which are
-    for the deep stacks of the denoisers (see docs/training.md). What interpolation lost
-    has no mean, so brightness would only be in the way of a residual network.
+    The units start as the paper's do, and not with the layer's defaults, which are for
+    the deep stacks of the denoisers (benchmarks/initialization.py compares them). What
+    interpolation lost has no mean, so brightness would only be in the way of a residual
+    network.
     """
     units = {"depthwise_initializer": "glorot_uniform", "gate_initializer": "ones"}
     if residual:

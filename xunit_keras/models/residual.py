@@ -3,9 +3,13 @@
 import keras
 from keras import ops
 
-from xunit_keras.layers import BatchNormalization, BicubicUpsampling, XUnit
-from xunit_keras.models.building import (
+from xunit_keras.layers import (
+    BatchNormalization,
+    BicubicUpsampling,
+    XUnit,
     ZeroMeanHeNormal,
+)
+from xunit_keras.models.building import (
     channel_axis,
     conv,
     finish,
