@@ -178,10 +178,14 @@ def print_table(data: str, protocol: scoring.Protocol, rows: list[dict]) -> None
             for name in columns
         ]
         table.add_row(row["image"], *cells)
-    # A file or a pipe has no width; a table must not be cut there.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(f"{data}: {protocol}", soft_wrap=True, markup=False)
-    console.print(table)
+    output = console()
+    output.print(f"{data}: {protocol}", soft_wrap=True, markup=False)
+    output.print(table)
+
+
+def console() -> Console:
+    """Where tables are printed. A file has no width, and must not cut them."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ for networks of one's own.
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,6 @@ import keras
 import numpy as np
 import tyro
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from pipelines import datasets, drawing, evaluate, scoring
@@ -136,7 +136,8 @@ def draw_maps(config: Maps) -> None:
                 _activation(found, config.activation),
             )
         )
-    note = f"{config.image}: {_degradation(protocol)}; PSNR of the whole image"
+    degradation = _degradation(protocol.task, [protocol.sigma], protocol.scale)
+    note = f"{config.image}: {degradation}; PSNR of the whole image"
     _write(drawing.maps(columns, note), config.out, palette=True)
 
 
@@ -171,14 +172,9 @@ def draw_convergence(config: Convergence) -> None:
                 [float(row["val_psnr"]) for row in rows],
             )
         )
-    sigma = "-".join(f"{level:g}" for level in first["sigma"])
-    subject = {
-        "denoise": f"noise of sigma {sigma}",
-        "sr": f"super resolution x{first['scale']}",
-        "derain": "rain",
-    }[first["task"]]
+    degradation = _degradation(first["task"], first["sigma"], first["scale"])
     note = (
-        f"{subject}; trained on {', '.join(first['data'])}, {first['batch_size']} "
+        f"{degradation}; trained on {', '.join(first['data'])}, {first['batch_size']} "
         f"patches of {first['patch_size']}x{first['patch_size']} a step, seed "
         f"{first['seed']}"
     )
@@ -211,7 +207,8 @@ def draw_comparison(config: Compare) -> None:
         *(f"{name}\n{_parameters(model)}" for name, model in models),
         "original",
     ]
-    note = f"{_degradation(protocol)}; PSNR of the whole image"
+    degradation = _degradation(protocol.task, [protocol.sigma], protocol.scale)
+    note = f"{degradation}; PSNR of the whole image"
     _write(drawing.sheet(titles, rows, note), config.out)
 
 
@@ -234,9 +231,7 @@ def print_statistics(name: str, found: dict[str, ActivationMaps]) -> None:
             f"{maps.mean_weight.mean():.3f}",
             f"{100 * maps.near_one.mean():.1f} %",
         )
-    # A file or a pipe has no width; a table must not be cut there.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(table)
+    evaluate.console().print(table)
 
 
 def _models(names, config) -> tuple[list[tuple[str, keras.Model]], scoring.Protocol]:
@@ -293,10 +288,10 @@ def _depth(model: keras.Model) -> int:
     return sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
 
 
-def _degradation(protocol: scoring.Protocol) -> str:
-    if protocol.task == "denoise":
-        return f"noise of sigma {protocol.sigma:g}"
-    return f"super resolution x{protocol.scale}" if protocol.task == "sr" else "rain"
+def _degradation(task: str, sigma: Iterable[float], scale: int) -> str:
+    if task == "denoise":
+        return f"noise of sigma {'-'.join(f'{level:g}' for level in sigma)}"
+    return f"super resolution x{scale}" if task == "sr" else "rain"
 
 
 def _recipe(run: Path) -> dict:

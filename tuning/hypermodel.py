@@ -22,14 +22,15 @@ except ImportError as error:
 
 from pipelines import train
 from xunit_keras.budget import ParameterCount, count_chain, filters_for_budget
-from xunit_keras.layers import BatchNormalization, BicubicUpsampling, XUnit
+from xunit_keras.layers import BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
     Start,
-    channel_axis,
+    add_to_image,
     conv,
     finish,
     image_dtype,
     image_input,
+    norm,
     small_start,
     super_resolution_start,
 )
@@ -99,7 +100,7 @@ class Architecture:
             initializer = start.first if i == 1 else "he_normal"
             x = conv(filters, kernel, f"conv_{i}", initializer)(x)
             if self.xunit_kernel is None:
-                x = BatchNormalization(axis=channel_axis(), name=f"norm_{i}")(x)
+                x = norm(f"norm_{i}")(x)
                 x = keras.layers.ReLU(name=f"relu_{i}")(x)
             else:
                 x = XUnit(self.xunit_kernel, name=f"xunit_{i}", **start.xunit)(x)
@@ -111,9 +112,7 @@ class Architecture:
             dtype=image_dtype(),
         )(x)
         if self.residual:
-            outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
-                [image, outputs]
-            )
+            outputs = add_to_image(image, outputs)
         return finish(inputs, outputs, name, weights=None)
 
 

@@ -1,7 +1,35 @@
 """First weights that the layers and networks of this package start from."""
 
 import keras
+import numpy as np
 from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class CentreImpulse(keras.initializers.Initializer):
+    """Depthwise kernels that start as an impulse at the centre, plus noise.
+
+    The first weight map then depends on the pixel itself, as that of a
+    pointwise activation does, and the neighbourhood is learned from there.
+
+    Args:
+        stddev: Standard deviation of the normal noise on every tap.
+        seed: Integer, or None for a random one.
+    """
+
+    def __init__(self, stddev: float = 0.03, seed: int | None = None):
+        self.stddev = stddev
+        self.seed = seed
+        self._noise = keras.initializers.RandomNormal(stddev=stddev, seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        impulse = np.zeros(shape, dtype="float32")
+        impulse[shape[0] // 2, shape[1] // 2] = 1.0
+        noise = self._noise(shape, dtype=dtype)
+        return noise + ops.cast(impulse, noise.dtype)
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="xunit_keras")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from xunit_keras.layers import ZeroMeanHeNormal
+from xunit_keras.layers import BatchNormalization, ZeroMeanHeNormal
 from xunit_keras.zoo import load_weights
 
 
@@ -55,6 +55,17 @@ def conv(
     )
 
 
+def norm(name: str) -> BatchNormalization:
+    """A batch normalization of the channels."""
+    return BatchNormalization(axis=channel_axis(), name=name)
+
+
+def add_to_image(image, difference):
+    """The restored image, where a network predicts what the given one lacks."""
+    layer = keras.layers.Add(name="restored", dtype=image_dtype())
+    return layer([image, difference])
+
+
 def small_start() -> keras.initializers.Initializer:
     """He's initialisation at a hundredth.
 
@@ -81,12 +92,12 @@ class Start(NamedTuple):
 
 
 def super_resolution_start(residual: bool) -> Start:
-    """How a super resolution network starts, with few layers and wide kernels.
+    """How a super resolution network starts.
 
-    The units start as the paper's do, and not with the layer's defaults, which are for
-    the deep stacks of the denoisers (benchmarks/initialization.py compares them). What
-    interpolation lost has no mean, so brightness would only be in the way of a residual
-    network.
+    What interpolation lost has no mean, so brightness would only be in the way of a
+    residual network. With few layers and wide kernels, the units start as the paper's
+    do, and not with the layer's defaults, which are for deep stacks of small kernels
+    (benchmarks/initialization.py compares them).
     """
     units = {"depthwise_initializer": "glorot_uniform", "gate_initializer": "ones"}
     if residual:

@@ -2,13 +2,14 @@
 
 import keras
 
-from xunit_keras.layers import BatchNormalization, XUnit
+from xunit_keras.layers import XUnit
 from xunit_keras.models.building import (
     channel_axis,
     conv,
     finish,
     image_dtype,
     image_input,
+    norm,
     require_positive,
     small_start,
 )
@@ -41,7 +42,7 @@ def convnet(
     inputs = x = image_input(channels)
     for i in range(1, depth):
         x = conv(filters, 3, f"conv_{i}")(x)
-        x = _norm(f"norm_{i}")(x)
+        x = norm(f"norm_{i}")(x)
         x = keras.layers.ReLU(name=f"relu_{i}")(x)
     return _subtract_noise(inputs, x, depth, weights, name)
 
@@ -113,7 +114,7 @@ def dncnn(
     for i in range(1, depth):
         x = conv(filters, 3, f"conv_{i}")(x)
         if i > 1:
-            x = _norm(f"norm_{i}")(x)
+            x = norm(f"norm_{i}")(x)
         x = keras.layers.ReLU(name=f"relu_{i}")(x)
     return _subtract_noise(inputs, x, depth, weights, name)
 
@@ -155,7 +156,7 @@ def xdncnn(
     inputs = x = image_input(channels)
     for i in range(1, depth):
         if i > 1:
-            x = _norm(f"norm_{i}")(x)
+            x = norm(f"norm_{i}")(x)
         x = conv(filters, 3, f"conv_{i}")(x)
         x = XUnit(kernel_size, gate, name=f"xunit_{i}")(x)
     return _subtract_noise(inputs, x, depth, weights, name)
@@ -165,10 +166,6 @@ def _check(depth, filters, channels):
     require_positive(depth=depth, filters=filters, channels=channels)
     if depth < 2:
         raise ValueError(f"`depth` must be at least 2. Received: depth={depth}")
-
-
-def _norm(name):
-    return BatchNormalization(axis=channel_axis(), name=name)
 
 
 def _subtract_noise(inputs, features, depth, weights, name):

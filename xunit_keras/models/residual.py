@@ -3,20 +3,17 @@
 import keras
 from keras import ops
 
-from xunit_keras.layers import (
-    BatchNormalization,
-    BicubicUpsampling,
-    XUnit,
-    ZeroMeanHeNormal,
-)
+from xunit_keras.layers import BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
+    add_to_image,
     channel_axis,
     conv,
     finish,
     image_dtype,
     image_input,
+    norm,
     require_positive,
-    small_start,
+    super_resolution_start,
 )
 
 # How the features are enlarged, each time by a convolution and a pixel shuffle.
@@ -61,10 +58,10 @@ def srresnet(
 
     def block(x, i):
         x = conv(filters, 3, f"block_{i}_conv_1")(x)
-        x = _norm(f"block_{i}_norm_1")(x)
+        x = norm(f"block_{i}_norm_1")(x)
         x = _prelu(f"block_{i}_prelu")(x)
         x = conv(filters, 3, f"block_{i}_conv_2")(x)
-        return _norm(f"block_{i}_norm_2")(x)
+        return norm(f"block_{i}_norm_2")(x)
 
     return _residual(block, scale, residual, blocks, filters, channels, weights, name)
 
@@ -111,7 +108,7 @@ def xsrresnet(
         x = conv(filters, 3, f"block_{i}_conv_1")(x)
         x = XUnit(kernel_size, gate, name=f"block_{i}_xunit")(x)
         x = conv(filters, 3, f"block_{i}_conv_2")(x)
-        return _norm(f"block_{i}_norm")(x)
+        return norm(f"block_{i}_norm")(x)
 
     return _residual(block, scale, residual, blocks, filters, channels, weights, name)
 
@@ -123,29 +120,21 @@ def _residual(block, scale, residual, blocks, filters, channels, weights, name):
             f"`scale` must be one of {tuple(_STAGES)}. Received: scale={scale!r}"
         )
     image = image_input(channels)
-    # What interpolation lost has no mean, so brightness would only be in the way.
-    start = ZeroMeanHeNormal() if residual else "he_normal"
-    x = first = _prelu("prelu_1")(conv(filters, 9, "conv_1", start)(image))
+    start = super_resolution_start(residual)
+    x = first = _prelu("prelu_1")(conv(filters, 9, "conv_1", start.first)(image))
     for i in range(1, blocks + 1):
         x = keras.layers.Add(name=f"block_{i}")([x, block(x, i)])
-    x = _norm("norm_2")(conv(filters, 3, "conv_2")(x))
+    x = norm("norm_2")(conv(filters, 3, "conv_2")(x))
     x = keras.layers.Add(name="features")([first, x])
     for i, factor in enumerate(_STAGES[scale], start=1):
         x = conv(filters * factor**2, 3, f"enlarge_{i}_conv")(x)
         x = ops.depth_to_space(x, factor, keras.config.image_data_format())
         x = _prelu(f"enlarge_{i}_prelu")(x)
-    start = small_start() if residual else "he_normal"
-    outputs = conv(channels, 9, "conv_3", start, dtype=image_dtype())(x)
+    outputs = conv(channels, 9, "conv_3", start.last, dtype=image_dtype())(x)
     if residual:
         enlarged = BicubicUpsampling(scale, dtype=image_dtype(), name="bicubic")(image)
-        outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
-            [enlarged, outputs]
-        )
+        outputs = add_to_image(enlarged, outputs)
     return finish(image, outputs, name, weights)
-
-
-def _norm(name):
-    return BatchNormalization(axis=channel_axis(), name=name)
 
 
 def _prelu(name):

@@ -4,6 +4,7 @@ import keras
 
 from xunit_keras.layers import BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
+    add_to_image,
     conv,
     finish,
     image_dtype,
@@ -110,7 +111,5 @@ def _three_convs(activation, first, second, scale, residual, weights, name):
     x = activation(2, start)(x)
     outputs = conv(1, 5, "conv_3", start.last, dtype=image_dtype())(x)
     if residual:
-        outputs = keras.layers.Add(name="restored", dtype=image_dtype())(
-            [enlarged, outputs]
-        )
+        outputs = add_to_image(enlarged, outputs)
     return finish(inputs, outputs, name, weights)
