@@ -51,6 +51,11 @@ class XUnit(keras.layers.Layer):
         height, width)` for `data_format="channels_first"`.
     Output shape: the input's.
 
+    Under a mixed precision policy the weights of the pixels are computed in the
+    dtype of the variables, and only the result is rounded: `d^2` amplifies
+    rounding, and processors whose convolutions are faster in 16 bits have slower
+    depthwise convolutions there (benchmarks/training_step.py).
+
     Raises:
         ValueError: `kernel_size` is not an odd positive integer, or `gate` or
             `form` is unknown.
@@ -114,7 +119,7 @@ class XUnit(keras.layers.Layer):
             depthwise_initializer=self.depthwise_initializer,
             evaluation=evaluation,
             data_format=data_format,
-            dtype=self.dtype_policy,
+            dtype=self.variable_dtype,
             name="depthwise",
         )
         self.data_format = depthwise.data_format  # checked, the default filled in
@@ -142,11 +147,13 @@ class XUnit(keras.layers.Layer):
         self.gate_norm.build(input_shape)
 
     def call(self, inputs, training=None):
-        return inputs * self.weight_map(inputs, training=training)
+        exact = ops.cast(inputs, self.variable_dtype)
+        outputs = exact * self.weight_map(exact, training=training)
+        return ops.cast(outputs, self.compute_dtype)
 
     def weight_map(self, inputs, training=None):
         """The weight in (0, 1] of every pixel and channel, shaped like `inputs`."""
-        d = inputs
+        d = ops.cast(inputs, self.variable_dtype)
         if self.pointwise is not None:
             d = self.pointwise(d)
         if self.input_norm is not None:
@@ -170,7 +177,7 @@ class XUnit(keras.layers.Layer):
             axis=self._channel_axis,
             momentum=self.momentum,
             epsilon=self.epsilon,
-            dtype=self.dtype_policy,
+            dtype=self.variable_dtype,
             name=name,
             **kwargs,
         )
