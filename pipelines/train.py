@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
 
 import keras
+import numpy as np
 import tyro
 
 import xunit_keras
@@ -104,7 +105,8 @@ class Config:
     builder's."""
 
     init: str | None = None
-    """Start from these weights: a released model, or a .weights.h5 file."""
+    """Start from these weights: a released model, or a .weights.h5 file. A network for
+    RGB may start from a released one for grey."""
 
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""
@@ -153,7 +155,7 @@ class Config:
     """Super resolution: predict only what the interpolation lost."""
 
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras dtype policy."""
+    """Keras dtype policy of the training; the trained model is in float32."""
 
     every: int | None = None
     """Batches between validations and checkpoints; steps are rounded up to whole
@@ -261,7 +263,42 @@ def network(config: Config) -> keras.Model:
         arguments.update(scale=config.scale, residual=config.residual)
     elif config.model not in ("derainnet", "xderain"):
         arguments.update(channels=config.channels)
+    if config.channels == 3 and _first_card(config).get("channels") == 1:
+        model = builder(**{**arguments, "weights": None})
+        start_from_grey(model, zoo.load(config.init))
+        return model
     return builder(**arguments)
+
+
+def _first_card(config: Config) -> dict:
+    """The card of the model that a training starts from; empty without one."""
+    if config.init is None or config.init.endswith(".weights.h5"):
+        return {}
+    return zoo.card(config.init)
+
+
+def start_from_grey(model: keras.Model, grey: keras.Model) -> None:
+    """Gives a network for RGB the weights of the same network for grey.
+
+    Its first convolution then takes the mean of the three channels, and its last one
+    gives the same to each, so that on a grey photograph both networks are equal.
+
+    Raises:
+        ValueError: The networks differ in more than the channels.
+    """
+    unlike = ValueError(
+        f"The weights of {grey.name!r} do not fit the model {model.name!r}."
+    )
+    if len(model.variables) != len(grey.variables):
+        raise unlike
+    for target, source in zip(model.variables, grey.variables, strict=True):
+        value = keras.ops.convert_to_numpy(source)
+        if value.ndim == 4 and value.shape[-2] == 1 and target.shape[-2] == 3:
+            value = value / 3
+        try:
+            target.assign(np.broadcast_to(value, target.shape))
+        except ValueError as error:
+            raise unlike from error
 
 
 def _size(config: Config) -> dict[str, int]:
@@ -405,6 +442,8 @@ def train(
     source = patch_source(config)
     model = build(config, builder)
     model.optimizer.build(model.trainable_variables)
+    keras.config.set_dtype_policy("float32")
+    kept = builder(config)  # Computes in float32, however it was trained.
 
     checkpoint = Checkpoint(out / "checkpoint.npz")
     epochs = config.steps // config.every
@@ -434,7 +473,7 @@ def train(
                 out / "tensorboard" / "pictures", test_images[0], protocol(config)
             ),
             checkpoint,
-            Keep(out / "model", config),
+            Keep(kept, out / "model", config),
         ],
     )
     print(f"The trained model is in {out / 'model'}.")
@@ -473,17 +512,24 @@ class Keep(keras.callbacks.Callback):
     """Keeps the averaged model after every round, laid out like a released one.
 
     So a training that was cut short has a model too, whose card says how far it got.
+
+    Args:
+        kept: A network like the one that is trained, which takes its weights.
+        folder: Where it is written.
+        config: The configuration of the training.
     """
 
-    def __init__(self, folder: Path, config: Config):
+    def __init__(self, kept: keras.Model, folder: Path, config: Config):
         super().__init__()
+        self.kept = kept
         self.folder = folder
         self.config = config
 
     def on_epoch_end(self, epoch, logs=None):
         steps = int(self.model.optimizer.iterations)
         with averaged_weights(self.model):
-            zoo.save(self.model, self.folder, card(self.config, steps))
+            self.kept.set_weights(self.model.get_weights())
+        zoo.save(self.kept, self.folder, card(self.config, steps))
 
 
 def card(config: Config, steps: int) -> dict:
@@ -503,9 +549,7 @@ def card(config: Config, steps: int) -> dict:
         "seconds": round(History.seconds(config.out / "log.csv")),
         "machine": f"{machine()}, {keras.config.backend()} backend",
     }
-    before = []
-    if config.init and not config.init.endswith(".weights.h5"):
-        before = zoo.card(config.init)["stages"]
+    before = _first_card(config).get("stages", [])
     model_card = {
         "task": config.task,
         "network": config.model,
