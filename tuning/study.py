@@ -114,6 +114,7 @@ def plan(study: Study) -> Plan:
             data_root=study.data_root,
             validation=study.validation,
             precision=study.precision,
+            optimizer="adam",  # as the paper's networks were trained
             out=study.out or Path("runs") / label,
             **recipe,
         )

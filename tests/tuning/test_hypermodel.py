@@ -9,7 +9,7 @@ from pipelines import train
 from tuning.hypermodel import Architecture, BudgetHyperModel, Space
 from xunit_keras.budget import count_parameters
 
-CONFIG = train.Config(task="denoise", steps=10)
+CONFIG = train.Config(task="denoise", steps=10, learning_rate=1e-3)
 
 
 def test_builds_a_compiled_network_within_the_budget():
