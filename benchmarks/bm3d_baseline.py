@@ -1,4 +1,4 @@
-"""BM3D on the very images that the models are scored on, with the time it takes.
+"""BM3D on the very images that the models are scored on, with its processor time.
 
     pip install bm3d
     python benchmarks/bm3d_baseline.py --sigma 25 --json docs/evaluations/bm3d-25.json
@@ -56,9 +56,9 @@ def main() -> None:
     try:
         examples = scoring.examples(config.data, protocol, config.data_root)
         for example in track(islice(examples, config.limit), transient=True):
-            started = time.perf_counter()
+            started = time.process_time()
             restored = bm3d(example.degraded[..., 0], config.sigma / 255)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             image = np.clip(restored, 0, 1).astype(np.float32)[..., None]
             score = scoring.score(image, example, protocol)
             rows.append({"image": example.name, **score})
@@ -66,10 +66,10 @@ def main() -> None:
         sys.exit(f"bm3d_baseline.py: {error}")
     evaluate.print_table(config.data, protocol, rows)
     mean_seconds = sum(seconds) / len(seconds)
-    print(f"{mean_seconds:.2f} s an image")
+    print(f"{mean_seconds:.2f} s of processor time an image")
     if config.json:
         report = evaluate.report("BM3D", protocol, {config.data: rows})
-        report["seconds_per_image"] = mean_seconds
+        report["processor_seconds_per_image"] = mean_seconds
         evaluate.write_json(config.json, report)
 
 

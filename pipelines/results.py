@@ -57,7 +57,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; `key` names what its columns' numbers are."""
+    """A table of the page, and a picture.
+
+    Attributes:
+        title: Its heading.
+        task: Of the models in it.
+        key: What the numbers of its columns are.
+        columns: What they are called.
+        quoted: Rows from the literature.
+        protocol: How scores are measured.
+        compared: The models in the picture, as `pipelines/figures.py compare` takes
+            them.
+    """
 
     title: str
     task: str
@@ -65,6 +76,7 @@ class Table:
     columns: dict[Column, str]
     quoted: tuple[Row, ...]
     protocol: str
+    compared: str
 
 
 def _quoted(method, parameters, source, columns, scores) -> Row:
@@ -104,6 +116,7 @@ TABLES = (
         ),
         "Gaussian noise added in float, neither clipped nor rounded; output clipped; "
         "mean of the images' PSNR.",
+        "xdncnn-gray-sigma25 xdncnn_res_f64k3k9_s25.pkl",
     ),
     Table(
         "Deraining",
@@ -116,6 +129,7 @@ TABLES = (
         ),
         "Rainy and clean pairs; mean of the images' PSNR. The publications do not say "
         "whether theirs is of RGB or of Y; it stands under RGB.",
+        "xderain",
     ),
     Table(
         "Super resolution (Table 2 of the paper)",
@@ -130,6 +144,7 @@ TABLES = (
         ),
         "MATLAB bicubic down-sampling of uint8 RGB, rounded; BT.601 Y; as many border "
         "pixels as the scale left out; mean of the images' PSNR.",
+        "xsrcnn-f-x3 xsrcnnf_s3_k9k3k5.pkl --scale 3",
     ),
 )
 
@@ -182,8 +197,9 @@ def evaluated(table: Table, folder: Path) -> Iterator[Row]:
         source = "measured"
         if parameters:
             method += ", the authors' checkpoint"
-        if "seconds_per_image" in report:
-            source += f", {report['seconds_per_image']:.1f} s an image"
+        if "processor_seconds_per_image" in report:
+            seconds = report["processor_seconds_per_image"]
+            source += f", {seconds:.1f} s of processor time an image"
         row = rows.setdefault(method, Row(method, parameters, source))
         for result in report["results"]:
             column = (result["data"], protocol[table.key])
@@ -206,6 +222,18 @@ def markdown(table: Table, rows: list[Row]) -> Iterator[str]:
         cells = [f"{row.scores[c]:.2f}" if c in row.scores else "" for c in columns]
         count = f"{row.parameters:,}" if row.parameters else ""
         yield f"| {' | '.join([row.method, count, *cells, row.source])} |"
+    yield ""
+    picture = f"compare-{table.task}.png"
+    yield f"![crops of photographs, degraded, restored and as they were]({picture})"
+    yield ""
+    yield "*The bundled photographs, where they have most detail; PSNR of the whole:*"
+    yield ""
+    yield "```sh"
+    yield (
+        f"python pipelines/figures.py compare --models {table.compared} --limit 3 "
+        f"--out docs/{picture}"
+    )
+    yield "```"
     yield ""
 
 

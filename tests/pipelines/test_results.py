@@ -53,7 +53,7 @@ def page(monkeypatch, tmp_path):
         }
         (tmp_path / f"f{scale}.json").write_text(json.dumps(report))
     report = {
-        **{"model": "BM3D", "seconds_per_image": 4.21},
+        **{"model": "BM3D", "processor_seconds_per_image": 4.21},
         "protocol": {"task": "denoise", "scale": 1, "sigma": 25.0},
         "results": [{"data": "bsd68", "mean": {"psnr": 28.6}}],
     }
@@ -83,7 +83,9 @@ def test_measured_and_quoted_scores_are_told_apart(page):
 
 def test_a_method_that_took_time_says_how_much(monkeypatch, page):
     section = page.split("## Denoising")[1].split("##")[0]
-    assert "| BM3D |  | 28.60 |  | measured, 4.2 s an image |" in section
+    assert (
+        "| BM3D |  | 28.60 |  | measured, 4.2 s of processor time an image |" in section
+    )
 
 
 def test_evaluations_of_several_scales_are_one_row(page):
@@ -101,6 +103,20 @@ def test_rain_is_scored_on_rgb_and_on_y(page):
     assert table["**`xderain`**"]["Rain12 RGB"] == "32.10"
     assert table["**`xderain`**"]["Rain12 Y"] == "33.40"
     assert table["degraded input"]["Rain12 Y"] == "30.14"
+
+
+def test_every_table_has_its_picture_and_the_command_that_draws_it(page):
+    for task, model in (
+        ("denoise", "xdncnn-gray-sigma25"),
+        ("derain", "xderain"),
+        ("sr", "xsrcnn-f-x3"),
+    ):
+        assert f"](compare-{task}.png)" in page
+        (command,) = (
+            line for line in page.splitlines() if line.endswith(f"compare-{task}.png")
+        )
+        assert command.startswith("python pipelines/figures.py compare --models")
+        assert f" {model} " in command
 
 
 def test_trainings_can_be_repeated(page):
