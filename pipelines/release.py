@@ -64,9 +64,7 @@ def release(config: Config) -> None:
         score = evaluate.Config(str(folder), (), sigma=sigma)
         protocol = evaluate.find_protocol(score, model)
         test_sets = config.data or _TEST_SETS[protocol.task, protocol.channels]
-        if protocol.task != "derain":  # the sample has no rainy photographs
-            test_sets = (*test_sets, datasets.SAMPLE)
-        for data in test_sets:
+        for data in (*test_sets, datasets.SAMPLE):
             rows = evaluate.evaluate(model, data, protocol, config.data_root)
             evaluate.print_table(data, protocol, rows)
             card["scores"].append(
