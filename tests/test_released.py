@@ -54,7 +54,8 @@ def test_cards_are_complete(name):
         assert card.get(field) not in (None, "", []), field
     assert card["name"] == name
     for stage in card["stages"]:
-        assert stage["command"].startswith("python pipelines/train.py --task")
+        assert stage["command"].startswith("python pipelines/train.py ")
+        assert f" --task {card['task']} " in stage["command"]
         assert stage["steps"] > 0 and stage["seconds"] > 0 and stage["machine"]
         assert not {"data_root", "out"} & set(stage["recipe"])
 
