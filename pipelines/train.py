@@ -25,7 +25,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
 
 import keras
-import numpy as np
 import tyro
 
 import xunit_keras
@@ -109,8 +108,7 @@ class Config:
     builder's."""
 
     init: str | None = None
-    """Start from these weights: a released model, or a .weights.h5 file. A network for
-    RGB may start from a released one for grey."""
+    """Start from these weights: a released model, or a .weights.h5 file."""
 
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""
@@ -274,42 +272,7 @@ def network(config: Config) -> keras.Model:
         arguments.update(scale=config.scale, residual=config.residual)
     elif config.model not in ("derainnet", "xderain"):
         arguments.update(channels=config.channels)
-    if config.channels == 3 and _first_card(config).get("channels") == 1:
-        model = builder(**{**arguments, "weights": None})
-        start_from_grey(model, zoo.load(config.init))
-        return model
     return builder(**arguments)
-
-
-def _first_card(config: Config) -> dict:
-    """The card of the model that a training starts from; empty without one."""
-    if config.init is None or config.init.endswith(".weights.h5"):
-        return {}
-    return zoo.card(config.init)
-
-
-def start_from_grey(model: keras.Model, grey: keras.Model) -> None:
-    """Gives a network for RGB the weights of the same network for grey.
-
-    Its first convolution then takes the mean of the three channels, and its last one
-    gives the same to each, so that on a grey photograph both networks are equal.
-
-    Raises:
-        ValueError: The networks differ in more than the channels.
-    """
-    unlike = ValueError(
-        f"The weights of {grey.name!r} do not fit the model {model.name!r}."
-    )
-    if len(model.variables) != len(grey.variables):
-        raise unlike
-    for target, source in zip(model.variables, grey.variables, strict=True):
-        value = keras.ops.convert_to_numpy(source)
-        if value.ndim == 4 and value.shape[-2] == 1 and target.shape[-2] == 3:
-            value = value / 3
-        try:
-            target.assign(np.broadcast_to(value, target.shape))
-        except ValueError as error:
-            raise unlike from error
 
 
 def _size(config: Config) -> dict[str, int]:
@@ -561,7 +524,9 @@ def card(config: Config, steps: int) -> dict:
         "seconds": round(History.seconds(config.out / "log.csv")),
         "machine": f"{machine()}, {keras.config.backend()} backend",
     }
-    before = _first_card(config).get("stages", [])
+    before = []
+    if config.init and not config.init.endswith(".weights.h5"):
+        before = zoo.card(config.init)["stages"]
     model_card = {
         "task": config.task,
         "network": config.model,

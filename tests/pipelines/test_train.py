@@ -12,8 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from pipelines import scoring, train
 from pipelines.callbacks import Checkpoint, DivergenceError, History, averaged_weights
-from tests.layers.checks import random_images, randomize
-from xunit_keras import activation_maps, xdncnn, zoo
+from xunit_keras import activation_maps, zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,29 +154,6 @@ def test_depth_and_filters_reach_the_network_and_its_card(tmp_path):
     assert (recipe["depth"], recipe["filters"]) == (3, 8)
     default = train.network(replace(config, depth=None, filters=None))
     assert default.get_layer("conv_4") and default.get_layer("conv_1").filters == 64
-
-
-def test_a_network_for_colour_starts_from_one_for_grey(tmp_path):
-    grey = xdncnn(3, 5, 4)
-    randomize(grey)
-    zoo.save(grey, tmp_path / "grey", {"channels": 1, "stages": []})
-    config = train.Config("denoise", model="xdncnn", depth=3, channels=3)
-    config = replace(config, init=str(tmp_path / "grey"))
-    with pytest.raises(ValueError, match="weights of 'xdncnn' do not fit"):
-        train.network(config)
-
-    def small(config):
-        model = xdncnn(3, 5, 4, channels=3)
-        train.start_from_grey(model, zoo.load(config.init))
-        return model
-
-    colour = small(config)
-    assert colour.input_shape[-1] == 3
-    image = random_images(1, 9, 8, 1)
-    expected = np.repeat(grey(image), 3, axis=-1)
-    np.testing.assert_allclose(colour(np.repeat(image, 3, -1)), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="do not fit"):
-        train.start_from_grey(xdncnn(4, 5, 4, channels=3), grey)
 
 
 def test_what_is_trained_in_half_precision_is_kept_in_float32(config):
