@@ -194,7 +194,7 @@ class _Builder:
         if type(operation) in _CONVOLUTIONS:
             return self._convolution(operation, args[0])
         if isinstance(operation, layers.BatchNormalization):
-            return args[0].then(*_scale_and_shift(operation))
+            return args[0].then(*scale_and_shift(operation))
         if isinstance(operation, XUnit):
             return self._xunit(operation, args[0])
         args, kwargs = keras.tree.map_structure(
@@ -284,7 +284,7 @@ class _Builder:
         kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
         depthwise = self._waiting(unit.depthwise, seen, kernel)
         depthwise.config["name"] = f"{unit.name}_depthwise"
-        d = self._tensor(_Feature(depthwise.then(*_scale_and_shift(unit.gate_norm))))
+        d = self._tensor(_Feature(depthwise.then(*scale_and_shift(unit.gate_norm))))
         tensor = self._tensor(feature)
         if unit.gate == "sigmoid":
             gated = tensor * ops.sigmoid(d)
@@ -299,7 +299,7 @@ class _Builder:
         """What a unit's depthwise convolution sees, divided by a factor; the factor."""
         if unit.form == "slim":
             return self._tensor(feature), feature.scale
-        scale, shift = _scale_and_shift(unit.input_norm)
+        scale, shift = scale_and_shift(unit.input_norm)
         if unit.form == "standard":
             feature.turn_positive(scale)
             tensor = self._tensor(feature)
@@ -339,7 +339,7 @@ def _offset(scale, shift) -> np.ndarray | None:
     return np.divide(shift, scale, out=np.zeros(scale.shape), where=shift != 0)
 
 
-def _scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
     """A batch normalization at inference as `scale * x + shift`, by channel."""
     scale = 1.0 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
     if norm.scale:
