@@ -111,10 +111,7 @@ def find_protocol(config: Config, model: keras.Model) -> scoring.Protocol:
                 f"{config.model!r} enlarges by {own_scale}. Received: --scale {scale}"
             )
         return scoring.Protocol("sr", scale=scale)
-    levels = card.get("sigma", [])
-    sigma = config.sigma
-    if sigma is None:
-        sigma = levels[0] if len(levels) == 1 else 25.0
+    sigma = zoo.noise_level(card) if config.sigma is None else config.sigma
     channels = 3 if task == "derain" else model.input_shape[channel_axis()]
     return scoring.Protocol(task, channels, sigma, seed=config.seed)
 

@@ -39,7 +39,8 @@ TARGETS = ("tensorflow", "jax", "onnxruntime", "litert", "litert-int8")
 
 
 def test_targets_have_all_forms():
-    assert {FORMS[target] for target in TARGETS} == set(FORMS.values())
+    targets = (*TARGETS, "litert-int8-full")  # not exact, see below
+    assert {FORMS[target] for target in targets} == set(FORMS.values())
 
 
 def run(model, x):
@@ -66,6 +67,36 @@ def test_deployed_model_equals_the_model_at_any_size(name, dead):
         assert deployed.input_shape == model.input_shape
         assert deployed.output_shape == model.output_shape
         assert_equal(deployed, model, (1, 5, 7, 1), (2, 13, 1, 1))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_form_for_integers_differs_by_the_clipped_gate_alone(name):
+    model = as_trained(NETWORKS[name]())
+    deployed = deploy(model, "litert-int8-full")
+    x = noisy(2, 13, 9, 1)
+    expected = run(model, x)
+    difference = np.abs(run(deployed, x) - expected).max()
+    assert difference < 2e-3 * np.abs(expected).max()
+    units = [u for u in model.layers if isinstance(u, xunit_keras.XUnit)]
+    if not any(unit.gate == "gaussian" for unit in units):
+        np.testing.assert_allclose(run(deployed, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_of_the_form_for_integers_have_one_range():
+    model = as_trained(xunit_keras.xdncnn(depth=3, filters=8))
+    uneven = model.get_layer("conv_1")
+    factors = np.geomspace(0.02, 50, 8)
+    norm = model.get_layer("xunit_1").input_norm
+    kernel, bias = uneven.get_weights()
+    uneven.set_weights([kernel * factors, bias * factors])
+    gamma, beta, mean, variance = norm.get_weights()
+    norm.set_weights([gamma, beta, mean * factors, variance * factors**2])
+    deployed = deploy(model, "litert-int8-full")
+    weights = deployed.get_layer("conv_1").get_weights()[0]
+    ranges = np.abs(weights).max((0, 1, 2))
+    assert ranges.max() < 30 * ranges.min()
+    before = np.abs(kernel * factors).max((0, 1, 2))
+    assert before.max() > 500 * before.min()
 
 
 def test_no_norm_and_no_composite_layer_is_left():

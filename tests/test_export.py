@@ -6,9 +6,10 @@ import pytest
 from networks import as_trained, noisy
 
 import xunit_keras
-from xunit_keras import export, exports, formats
+from xunit_keras import export, formats
 from xunit_keras.cli import main
 from xunit_keras.engines import load_engine
+from xunit_keras.examples import examples
 from xunit_keras.exports import Verification, _judge
 from xunit_keras.restoration import restore
 
@@ -160,6 +161,7 @@ def test_tflite_has_builtin_operations_only(upscaler, tmp_path):
         ("onnx", "float16", 0.75),
         ("openvino", "float16", 0.75),
         ("tflite", "int8", 0.6),
+        ("tflite", "int8-full", 0.6),
     ],
 )
 def test_reduced_precision_is_smaller_and_nearly_as_good(
@@ -183,9 +185,33 @@ def test_reduced_precision_is_smaller_and_nearly_as_good(
     assert size(reduced) < share * size(full)
 
 
+def test_in_full_integers_nothing_else_is_left(tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = tmp_path / "model.tflite"
+    for network in (xunit_keras.xdncnn(3, 9, 8), xunit_keras.xsrcnn_f(2, True)):
+        # Not verified: these networks have not learned anything.
+        formats.write(as_trained(network), path, "tflite", "int8-full")
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        kinds = {
+            tensor["dtype"]
+            for tensor in interpreter.get_tensor_details()
+            if tensor["name"] and len(tensor["shape"]) == 4
+        }
+        given = {tensor["name"] for tensor in interpreter.get_input_details()}
+        floats = [
+            tensor["name"]
+            for tensor in interpreter.get_tensor_details()
+            if tensor["dtype"] == np.float32
+        ]
+        assert np.int8 in kinds
+        assert len(floats) == 2, (given, floats)  # the image and the restored one
+
+
 def test_rain_removers_are_verified_on_rain():
     network = xunit_keras.xderain(depth=2, filters=2)
-    for original, degraded in exports._examples(40, 32, network):
+    for original, degraded in examples(network, 40, 32):
         assert degraded.shape == original.shape == (40, 32, 3)
         assert (degraded >= original - 1e-6).all()
         assert np.abs(degraded - original).max() > 0.01
@@ -296,7 +322,7 @@ def test_command(denoiser, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8", "int8-full"])
 def test_the_published_network(precision, real_data, tmp_path):
     from xunit_keras.checkpoints import load_checkpoint
 

@@ -295,9 +295,9 @@ class Export:
     output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="PATH")]
     """A .tflite, .onnx or .xml (OpenVINO) file, or a folder for a SavedModel."""
 
-    precision: Literal["float32", "float16", "int8"] = "float32"
+    precision: Literal["float32", "float16", "int8", "int8-full"] = "float32"
     """float16: weights of 16 bits (not saved_model). int8: convolutions in 8 bits
-    (tflite)."""
+    (tflite). int8-full: everything in 8 bits (tflite)."""
 
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = (
         None

@@ -90,8 +90,8 @@ def protocol(card: dict) -> str:
     colours = "RGB" if card["channels"] == 3 else "grey"
     if card["task"] == "denoise":
         return (
-            f"Gaussian noise sigma {_noise_level(card):g}/255 in float, not clipped; "
-            f"PSNR of {colours}"
+            f"Gaussian noise sigma {zoo.noise_level(card):g}/255 in float, not "
+            f"clipped; PSNR of {colours}"
         )
     return f"synthetic rain streaks; PSNR of {colours}"
 
@@ -138,14 +138,9 @@ def _degrade(original: np.ndarray, card: dict, seed) -> np.ndarray:
     random = np.random.default_rng(seed)
     clean = images.to_float(original)
     if card["task"] == "denoise":
-        noise = random.normal(scale=_noise_level(card) / 255, size=clean.shape)
+        noise = random.normal(scale=zoo.noise_level(card) / 255, size=clean.shape)
         return (clean + noise).astype(np.float32)
     return np.minimum(clean + draw_streaks(*clean.shape[:2], random), 1.0)
-
-
-def _noise_level(card: dict) -> float:
-    """The level of a model for one, and 25 for one that takes a range."""
-    return card["sigma"][0] if len(card["sigma"]) == 1 else 25.0
 
 
 def _centre(image: np.ndarray) -> np.ndarray:

@@ -24,6 +24,10 @@ from xunit_keras.layers import LargeKernelDepthwiseConv2D, XUnit
 # whose scale is nearly 0, and float32 loses nothing there.
 LARGEST_OFFSET = 3e4
 
+# Where the argument of the Gaussian gate ends if everything is an integer. What is
+# beyond weighs less than exp(-9) = 1e-4. Half the span of a ReLU6, which is free.
+GATE_LIMIT = 3.0
+
 _ONE, _ZERO = np.float64(1), np.float64(0)
 
 _CONVOLUTIONS = (
@@ -46,12 +50,16 @@ class Form:
         gate: The Gaussian gate as `x / exp(d^2)` or as `x * exp(-d^2)`.
         quantizes: The inputs of convolutions become 8-bit integers of one scale for
             all channels, so the normalizations that make the channels alike stay.
+        integers: Everything becomes an 8-bit integer: a normalization is one operation,
+            the channels before a unit get the range that its normalization knows, and
+            the argument of the Gaussian gate is clipped.
     """
 
     depthwise: Literal["native", "shifts", "blocks"] = "native"
     affine: Literal["add", "depthwise"] = "add"
     gate: Literal["quotient", "product"] = "quotient"
     quantizes: bool = False
+    integers: bool = False
 
 
 FORMS = {
@@ -62,6 +70,9 @@ FORMS = {
     "openvino": Form(affine="depthwise"),
     "litert": Form(depthwise="blocks", affine="depthwise"),
     "litert-int8": Form(depthwise="blocks", affine="depthwise", quantizes=True),
+    "litert-int8-full": Form(
+        "blocks", "depthwise", "product", quantizes=True, integers=True
+    ),
 }
 
 
@@ -76,7 +87,9 @@ def deploy(model: keras.Model, target: str = "tensorflow") -> keras.Model:
     Args:
         model: A functional or sequential model.
         target: `"tensorflow"`, `"jax"`, `"torch"`, `"onnxruntime"`, `"openvino"`,
-            `"litert"`, or `"litert-int8"` for what is to be quantised.
+            `"litert"`, or for what is to be quantised `"litert-int8"` (ordinary
+            convolutions) and `"litert-int8-full"` (everything; here alone weights
+            below 1e-4 are not exact).
 
     Returns:
         A model with the input and output shapes and the name of `model`.
@@ -144,6 +157,12 @@ class _Feature:
             return _Feature(self.source.then(scale, shift))
         return _Feature(self.source, scale, shift)
 
+    def equalise(self, spread) -> None:
+        """Divides the tensor by `spread` where a waiting convolution can take it."""
+        if isinstance(self.source, _Waiting):
+            self.source = self.source.then(self.scale / spread, _ZERO)
+            self.scale = spread
+
     def turn_positive(self, scale) -> None:
         """Makes `scale * self.scale` positive where a waiting convolution allows."""
         sign = np.where(self.scale * scale < 0, -1.0, 1.0)
@@ -194,7 +213,7 @@ class _Builder:
         if type(operation) in _CONVOLUTIONS:
             return self._convolution(operation, args[0])
         if isinstance(operation, layers.BatchNormalization):
-            return args[0].then(*scale_and_shift(operation))
+            return args[0].then(*_scale_and_shift(operation))
         if isinstance(operation, XUnit):
             return self._xunit(operation, args[0])
         args, kwargs = keras.tree.map_structure(
@@ -267,6 +286,8 @@ class _Builder:
 
     def _affine(self, tensor, scale, shift):
         """`scale * tensor + shift` by channel, with what is trivial left out."""
+        if self.form.integers and len(tensor.shape) == 4 and shift.any():
+            return self._depthwise_affine(tensor, scale, shift, name="norm")
         if (scale != 1).any():
             tensor = tensor * self._vector(scale)
         if shift.any():
@@ -280,11 +301,20 @@ class _Builder:
     def _xunit(self, unit, feature):
         if feature.shift.any():
             feature = _Feature(self.applied(feature))
+        if self.form.integers and unit.form == "standard":
+            feature.equalise(_spread(unit.input_norm))
         seen, factor = self._before_depthwise(unit, feature)
         kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
         depthwise = self._waiting(unit.depthwise, seen, kernel)
         depthwise.config["name"] = f"{unit.name}_depthwise"
-        d = self._tensor(_Feature(depthwise.then(*scale_and_shift(unit.gate_norm))))
+        depthwise = depthwise.then(*_scale_and_shift(unit.gate_norm))
+        clips = self.form.integers and unit.gate == "gaussian"
+        if clips:
+            depthwise = depthwise.then(_ONE, GATE_LIMIT)
+            depthwise.config["activation"] = "relu6"
+        d = self._tensor(_Feature(depthwise))
+        if clips:
+            d = d - GATE_LIMIT
         tensor = self._tensor(feature)
         if unit.gate == "sigmoid":
             gated = tensor * ops.sigmoid(d)
@@ -292,14 +322,15 @@ class _Builder:
             # Where exp overflows to infinity, the quotient is the 0 it should be.
             gated = tensor / ops.exp(ops.square(d))
         else:
-            gated = tensor * ops.exp(-ops.square(d))
+            # LiteRT has no negation of integers.
+            gated = tensor * ops.exp(d * (-1.0 * d))
         return _Feature(gated, feature.scale)
 
     def _before_depthwise(self, unit, feature):
         """What a unit's depthwise convolution sees, divided by a factor; the factor."""
         if unit.form == "slim":
             return self._tensor(feature), feature.scale
-        scale, shift = scale_and_shift(unit.input_norm)
+        scale, shift = _scale_and_shift(unit.input_norm)
         if unit.form == "standard":
             feature.turn_positive(scale)
             tensor = self._tensor(feature)
@@ -315,20 +346,30 @@ class _Builder:
     def _rectified(self, unit, tensor, scale, shift):
         """`relu(scale * tensor + shift)` divided by a factor, and the factor."""
         if self.form.affine == "depthwise":
-            affine = layers.DepthwiseConv2D(
-                1,
-                activation="relu",
-                data_format=self.data_format,
-                dtype="float32",
-                name=f"{unit.name}_norm",
+            rectified = self._depthwise_affine(
+                tensor, scale, shift, name=f"{unit.name}_norm", activation="relu"
             )
-            rectified = affine(tensor)
-            affine.set_weights([scale.reshape(1, 1, -1, 1), shift])
             return rectified, _ONE
         offset = _offset(scale, shift)
         if offset is None or (scale < 0).any():
             return ops.relu(self._affine(tensor, scale, shift)), _ONE
         return ops.relu(self._affine(tensor, _ONE, offset)), scale
+
+    def _depthwise_affine(self, tensor, scale, shift, **config):
+        """`scale * tensor + shift` by channel as a 1x1 depthwise convolution."""
+        config.update(kernel_size=1, data_format=self.data_format, dtype="float32")
+        affine = self._made(layers.DepthwiseConv2D, config)
+        outputs = affine(tensor)
+        scale = np.broadcast_to(scale, shift.shape)
+        affine.set_weights([scale.reshape(1, 1, -1, 1), shift])
+        return outputs
+
+
+def _spread(norm) -> np.ndarray:
+    """How far the inputs of a normalization reach, by channel, but for rare ones."""
+    deviation = np.sqrt(_array(norm.moving_variance))
+    spread = np.abs(_array(norm.moving_mean)) + 4.0 * deviation
+    return np.maximum(spread, 1e-3 * spread.max() + 1e-12)  # Some channels are dead.
 
 
 def _offset(scale, shift) -> np.ndarray | None:
@@ -339,7 +380,7 @@ def _offset(scale, shift) -> np.ndarray | None:
     return np.divide(shift, scale, out=np.zeros(scale.shape), where=shift != 0)
 
 
-def scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
+def _scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
     """A batch normalization at inference as `scale * x + shift`, by channel."""
     scale = 1.0 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
     if norm.scale:

@@ -2,30 +2,23 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from xunit_keras import formats, images, zoo
-from xunit_keras.colour import luminance
+from xunit_keras import formats, zoo
 from xunit_keras.engines import load_engine
-from xunit_keras.formats import FORMATS, FormatName, Precision, on_rgb, scale_of
+from xunit_keras.examples import SIGMA, examples
+from xunit_keras.formats import FORMATS, FormatName, Precision, on_rgb
 from xunit_keras.metrics import psnr
-from xunit_keras.photographs import sample_photographs
-from xunit_keras.rain import draw_streaks
-from xunit_keras.resize import imresize
 
 LARGEST_DIFFERENCE = 1e-5
-MOST_PSNR_LOST = {"float16": 0.02, "int8": 0.10}
+MOST_PSNR_LOST = {"float16": 0.02, "int8": 0.10, "int8-full": 0.10}
 
 # Two sizes, one of them odd, show that dynamic axes work.
 _SIZES = ((96, 96), (53, 37))
-_SIGMA = 25.0
-_DERAINERS = ("derainnet", "xderain")  # Names that the builders give.
 
 
 @dataclass(frozen=True)
@@ -55,10 +48,11 @@ def export(
     The exported model takes images `(batch, height, width, channels)`, float32 in
     [0, 1], and gives the restored ones, not clipped. A SavedModel also has a signature
     `uint8` from and to uint8 images beside `serving_default`; both take `image` and
-    give `restored`. It runs on the bundled photographs, degraded with noise of sigma
-    25, shrunk if the model enlarges, or with drawn rain for `xderain` and `derainnet`;
+    give `restored`. It runs on the bundled photographs, shrunk if the model enlarges,
+    with drawn rain for `xderain` and `derainnet`, or with noise, of the level on the
+    model's card or sigma 25;
     in float32 it must equal the Keras model to 1e-5, and otherwise lose at most 0.02 dB
-    (float16) or 0.10 dB (int8). Only then does it appear at `path`.
+    (float16) or 0.10 dB (int8, int8-full). Only then does it appear at `path`.
 
     Args:
         model: A Keras model, or what `xunit_keras.load` takes.
@@ -70,7 +64,8 @@ def export(
             SavedModel); `"int8"`: weights of the ordinary convolutions in 8 bits,
             and their inputs too, quantised as they come (for TFLite). The scales of
             these depend on the whole image, so that tiles are no longer exactly the
-            whole.
+            whole. `"int8-full"`: everything is an integer of 8 bits, with ranges from
+            other parts of the bundled photographs (for TFLite).
         input_shape: Height and width to fix the model on, with a batch of 1; None
             leaves batch, height and width dynamic.
         colour: Make a model of one channel take RGB images and give RGB images, as
@@ -86,8 +81,9 @@ def export(
     """
     path = Path(path)
     _check(path, format, precision, input_shape)
+    sigma = SIGMA
     if not isinstance(model, keras.Model):
-        model = _load(model)
+        model, sigma = _load(model), _noise_level(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent)
@@ -96,7 +92,7 @@ def export(
     with folder:
         partial = Path(folder.name) / path.name
         try:
-            formats.write(model, partial, format, precision, input_shape, colour)
+            formats.write(model, partial, format, precision, input_shape, colour, sigma)
         except (ValueError, ImportError):
             raise
         # The converters raise a dozen kinds of errors, with pages of text.
@@ -106,7 +102,7 @@ def export(
                 f"The model {model.name!r} cannot be written as {format} in "
                 f"{precision}: {reason[0]}"
             ) from error
-        verification = _verify(model, partial, input_shape, colour)
+        verification = _verify(model, partial, input_shape, colour, sigma)
         _judge(verification, path, precision)
         _replace(partial, path)
     return verification
@@ -159,18 +155,26 @@ def _load(name) -> keras.Model:
         raise ValueError(f"Cannot load {str(name)!r}: {reason}") from error
 
 
+def _noise_level(name) -> float:
+    """The noise that a model is tried with, by its card if it has one."""
+    try:
+        return zoo.noise_level(zoo.card(name))
+    except ValueError:
+        return SIGMA
+
+
 def _is_ours(folder) -> bool:
     """Whether a folder holds a SavedModel or nothing, so that it may be replaced."""
     return (folder / "saved_model.pb").is_file() or not any(folder.iterdir())
 
 
-def _verify(model, path, input_shape, colour) -> Verification:
+def _verify(model, path, input_shape, colour, sigma) -> Verification:
     reference = on_rgb(model) if colour else model
     exported = load_engine(path)
     sizes = _SIZES if input_shape is None else (tuple(input_shape),)
     differences, lost = [], []
     for size in sizes:
-        for original, degraded in _examples(*size, reference):
+        for original, degraded in examples(reference, *size, sigma):
             expected = reference(degraded[None], training=False)
             expected = keras.ops.convert_to_numpy(expected)[0]
             result = exported(degraded[None])[0]
@@ -179,38 +183,6 @@ def _verify(model, path, input_shape, colour) -> Verification:
             expected, result = np.clip(expected, 0, 1), np.clip(result, 0, 1)
             lost.append(psnr(expected, original) - psnr(result, original))
     return Verification(float(np.max(differences)), float(np.mean(lost)))
-
-
-def _examples(height, width, model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Parts of the bundled photographs: as they are, and as the model gets them."""
-    channels, scale = model.input_shape[-1], scale_of(model)
-    random = np.random.default_rng(0)
-    for pixels in sample_photographs().values():
-        original = images.to_float(pixels)
-        if channels == 1:
-            original = luminance(original)
-        original = np.broadcast_to(original, (*original.shape[:2], channels))
-        original = _part(original, height * scale, width * scale)
-        if scale > 1:
-            degraded = imresize(original, Fraction(1, scale))
-        elif model.name in _DERAINERS:
-            degraded = original + draw_streaks(*original.shape[:2], random)
-            degraded = np.minimum(degraded, 1.0)
-        else:
-            degraded = original + random.normal(scale=_SIGMA / 255, size=original.shape)
-        yield original, degraded.astype(np.float32)
-
-
-def _part(image, height, width):
-    """The middle of an image, mirrored at the borders if it is too small."""
-    for axis, size in enumerate((height, width)):
-        missing = max(size - image.shape[axis], 0)
-        pad = [(0, 0)] * 3
-        pad[axis] = (0, missing)
-        image = np.pad(image, pad, mode="symmetric")
-        start = (image.shape[axis] - size) // 2
-        image = image.take(range(start, start + size), axis=axis)
-    return image
 
 
 def _judge(verification, path, precision):

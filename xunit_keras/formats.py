@@ -16,10 +16,13 @@ from keras import layers, ops
 
 from xunit_keras.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from xunit_keras.deployment import deploy
+from xunit_keras.examples import SIGMA, examples, scale_of
 from xunit_keras.layers import BicubicUpsampling
 
 FormatName = Literal["saved_model", "tflite", "onnx", "openvino"]
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "int8", "int8-full"]
+
+_RANGES_FROM = 128  # side of the parts of photographs that tell the ranges of integers
 
 ONNX_OPSET = 18  # tf2onnx refuses later ones.
 
@@ -35,13 +38,14 @@ class Format:
         suffix: Of the file; empty for a folder.
         target: Target of `deploy`.
         precisions: What it can store.
-        write: Writes a deployed model for images of a shape.
+        write: Writes a deployed model for images of a shape, which may be in noise of
+            a level.
     """
 
     suffix: str
     target: str
     precisions: tuple[Precision, ...]
-    write: Callable[[keras.Model, Shape, Precision, Path], None]
+    write: Callable[[keras.Model, Shape, Precision, Path, float], None]
 
 
 def write(
@@ -51,8 +55,12 @@ def write(
     precision: Precision = "float32",
     input_shape: tuple[int, int] | None = None,
     colour: bool = False,
+    sigma: float = SIGMA,
 ) -> None:
     """Deploys a model and writes it; see `xunit_keras.export` for the arguments.
+
+    What is made of integers gets their ranges from photographs, for a denoiser in
+    noise of `sigma`.
 
     Raises:
         ValueError: The model cannot be written in this format.
@@ -60,13 +68,15 @@ def write(
     """
     _check_model(model, colour)
     target = FORMATS[format].target
-    deployed = deploy(model, f"{target}-int8" if precision == "int8" else target)
+    if precision.startswith("int8"):
+        target = f"{target}-{precision}"
+    deployed = deploy(model, target)
     if colour:
         deployed = on_rgb(deployed)
     shape = (None, None, None) if input_shape is None else (1, *input_shape)
     with silence():
         FORMATS[format].write(
-            deployed, (*shape, deployed.input_shape[-1]), precision, path
+            deployed, (*shape, deployed.input_shape[-1]), precision, path, sigma
         )
 
 
@@ -109,13 +119,6 @@ def on_rgb(network: keras.Model) -> keras.Model:
     return keras.Model(image, _pointwise(ycbcr_to_rgb, enlarged), name=network.name)
 
 
-def scale_of(model: keras.Model) -> int:
-    """The factor by which a `channels_last` model enlarges images."""
-    side = 16
-    shape = (1, side, side, model.input_shape[-1])
-    return model.compute_output_shape(shape)[1] // side
-
-
 def _pointwise(function, image):
     """An affine function of NumPy on colours, as operations of the graph."""
     offset = function(np.zeros(3))
@@ -154,7 +157,7 @@ def _signature(shape, dtype="float32"):
     return [tf.TensorSpec(shape, dtype, name="image")]
 
 
-def _write_saved_model(model, shape, precision, path):
+def _write_saved_model(model, shape, precision, path, sigma):
     import tensorflow as tf
 
     def restore_float(image):
@@ -172,13 +175,20 @@ def _write_saved_model(model, shape, precision, path):
     archive.write_out(str(path), verbose=False)
 
 
-def _write_tflite(model, shape, precision, path):
+def _write_tflite(model, shape, precision, path, sigma):
     import tensorflow as tf
 
     options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
     if precision == "float16":
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["target_spec"]["supported_types"] = [tf.float16]
+    if precision == "int8-full":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+        options["target_spec"]["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        size = [given or _RANGES_FROM for given in shape[1:3]]
+        options["representative_dataset"] = lambda: (
+            [degraded[None]] for _, degraded in examples(model, *size, sigma, "corner")
+        )
     model.export(
         str(path),
         format="litert",
@@ -207,7 +217,7 @@ def _quantize_convolutions(path):
     path.write_bytes(bytes(quantized))
 
 
-def _write_onnx(model, shape, precision, path):
+def _write_onnx(model, shape, precision, path, sigma):
     require("tf2onnx")
     onnx = require("onnx")
     # Keras refuses to export a model that was never called.
@@ -279,7 +289,7 @@ def _halve_weights(onnx, graph):
         graph.node.insert(0, cast)
 
 
-def _write_openvino(model, shape, precision, path):
+def _write_openvino(model, shape, precision, path, sigma):
     openvino = require("openvino")
     raw = path.with_name("raw.xml")
     model.export(
@@ -318,7 +328,10 @@ def silence() -> Iterator[None]:
 FORMATS = {
     "saved_model": Format("", "tensorflow", ("float32",), _write_saved_model),
     "tflite": Format(
-        ".tflite", "litert", ("float32", "float16", "int8"), _write_tflite
+        ".tflite",
+        "litert",
+        ("float32", "float16", "int8", "int8-full"),
+        _write_tflite,
     ),
     "onnx": Format(".onnx", "onnxruntime", ("float32", "float16"), _write_onnx),
     "openvino": Format(".xml", "openvino", ("float32", "float16"), _write_openvino),

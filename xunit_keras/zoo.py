@@ -56,6 +56,15 @@ def card(name: str | Path) -> dict:
     return json.loads((model_folder(name) / "card.json").read_text(encoding="utf-8"))
 
 
+def noise_level(card: dict) -> float:
+    """The noise that a denoiser is tried with, in 0..255.
+
+    The one that it was trained for, and 25 where it takes a range or has no card.
+    """
+    levels = card.get("sigma", [])
+    return float(levels[0]) if len(levels) == 1 else 25.0
+
+
 def load_weights(model: keras.Model, source: str | Path) -> None:
     """Loads the weights of a released model, or of a `.weights.h5` file, in place.
 

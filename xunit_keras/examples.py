@@ -1,0 +1,77 @@
+"""Degraded photographs as a model gets them: to verify it, and to measure it."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal, get_args
+
+import keras
+import numpy as np
+
+from xunit_keras import images
+from xunit_keras.colour import luminance
+from xunit_keras.photographs import sample_photographs
+from xunit_keras.rain import draw_streaks
+from xunit_keras.resize import imresize
+
+Place = Literal["middle", "corner"]
+PLACES = get_args(Place)
+
+SIGMA = 25.0
+_DERAINERS = ("derainnet", "xderain")  # Names that the builders give.
+
+
+def examples(
+    model: keras.Model,
+    height: int,
+    width: int,
+    sigma: float = SIGMA,
+    place: Place = "middle",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of the bundled photographs: as they are, and as a model gets them.
+
+    They are shrunk for a model that enlarges, in drawn rain for those named as rain
+    removers are, and in noise for all others.
+
+    Args:
+        model: A `channels_last` model.
+        height: Of what the model gets, in pixels.
+        width: Likewise.
+        sigma: Level of the noise in 0..255.
+        place: Which part of the photographs.
+    """
+    channels, scale = model.input_shape[-1], scale_of(model)
+    random = np.random.default_rng(PLACES.index(place))
+    for pixels in sample_photographs().values():
+        original = images.to_float(pixels)
+        if channels == 1:
+            original = luminance(original)
+        original = np.broadcast_to(original, (*original.shape[:2], channels))
+        original = _part(original, height * scale, width * scale, place)
+        if scale > 1:
+            degraded = imresize(original, Fraction(1, scale))
+        elif model.name in _DERAINERS:
+            degraded = original + draw_streaks(*original.shape[:2], random)
+            degraded = np.minimum(degraded, 1.0)
+        else:
+            degraded = original + random.normal(scale=sigma / 255, size=original.shape)
+        yield original, degraded.astype(np.float32)
+
+
+def _part(image, height, width, place):
+    """A part of an image, mirrored at the borders if it is too small."""
+    for axis, size in enumerate((height, width)):
+        missing = max(size - image.shape[axis], 0)
+        pad = [(0, 0)] * 3
+        pad[axis] = (0, missing)
+        image = np.pad(image, pad, mode="symmetric")
+        room = image.shape[axis] - size
+        start = room // 2 if place == "middle" else 0
+        image = image.take(range(start, start + size), axis=axis)
+    return image
+
+
+def scale_of(model: keras.Model) -> int:
+    """The factor by which a `channels_last` model enlarges images."""
+    side = 16
+    shape = (1, side, side, model.input_shape[-1])
+    return model.compute_output_shape(shape)[1] // side
