@@ -116,7 +116,7 @@ TABLES = (
         ),
         "Gaussian noise added in float, neither clipped nor rounded; output clipped; "
         "mean of the images' PSNR.",
-        "xdncnn-gray-sigma25 xdncnn_res_f64k3k9_s25.pkl",
+        "xdncnn-gray-sigma25 xdncnn_res_f64k3k9_s25.pkl --sigma 25",
     ),
     Table(
         "Deraining",
