@@ -60,17 +60,21 @@ def main(config: Config) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for precision in precisions:
                 path = Path(folder) / f"{precision}.tflite"
-                verified = xunit_keras.export(name, path, "tflite", precision)
+                try:
+                    verified = xunit_keras.export(name, path, "tflite", precision)
+                except ValueError as error:
+                    print(f"{name}: {error}")
+                    continue
                 lost[precision] = verified.psnr_lost
                 sizes[precision] = path.stat().st_size / 1e6
                 engines[precision] = load_engine(path, threads=1)
                 engines[precision](image)  # The first run sets up.
-        times = {precision: [] for precision in precisions}
+        times = {precision: [] for precision in engines}
         for _ in range(config.rounds):
             for precision, engine in engines.items():
                 times[precision].append(processor_time(engine, image))
         unit = np.median(times["float32"])
-        for precision in precisions:
+        for precision in engines:
             ratio = np.median(times[precision]) / unit
             table.add_row(
                 name,

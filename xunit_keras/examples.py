@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Literal, get_args
+from itertools import product
 
 import keras
 import numpy as np
@@ -13,9 +13,6 @@ from xunit_keras.photographs import sample_photographs
 from xunit_keras.rain import draw_streaks
 from xunit_keras.resize import imresize
 
-Place = Literal["middle", "corner"]
-PLACES = get_args(Place)
-
 SIGMA = 25.0
 _DERAINERS = ("derainnet", "xderain")  # Names that the builders give.
 
@@ -25,7 +22,8 @@ def examples(
     height: int,
     width: int,
     sigma: float = SIGMA,
-    place: Place = "middle",
+    draws: int = 0,
+    seed: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Parts of the bundled photographs: as they are, and as a model gets them.
 
@@ -37,16 +35,21 @@ def examples(
         height: Of what the model gets, in pixels.
         width: Likewise.
         sigma: Level of the noise in 0..255.
-        place: Which part of the photographs.
+        draws: How many parts of each photograph are drawn at random, every second one
+            as a negative; 0 gives the middles.
+        seed: Of the noise, the rain and the places.
     """
     channels, scale = model.input_shape[-1], scale_of(model)
-    random = np.random.default_rng(PLACES.index(place))
-    for pixels in sample_photographs().values():
+    random = np.random.default_rng(seed)
+    for pixels, draw in product(sample_photographs().values(), range(max(draws, 1))):
         original = images.to_float(pixels)
         if channels == 1:
             original = luminance(original)
+        if draw % 2:
+            original = 1.0 - original
         original = np.broadcast_to(original, (*original.shape[:2], channels))
-        original = _part(original, height * scale, width * scale, place)
+        places = random.random(2) if draws else (0.5, 0.5)
+        original = _part(original, height * scale, width * scale, places)
         if scale > 1:
             degraded = imresize(original, Fraction(1, scale))
         elif model.name in _DERAINERS:
@@ -57,15 +60,17 @@ def examples(
         yield original, degraded.astype(np.float32)
 
 
-def _part(image, height, width, place):
-    """A part of an image, mirrored at the borders if it is too small."""
-    for axis, size in enumerate((height, width)):
+def _part(image, height, width, places):
+    """A part of an image, mirrored at the borders if it is too small.
+
+    Places of 0 and 1 are the top and bottom, or the left and right.
+    """
+    for axis, (size, place) in enumerate(zip((height, width), places, strict=True)):
         missing = max(size - image.shape[axis], 0)
         pad = [(0, 0)] * 3
         pad[axis] = (0, missing)
         image = np.pad(image, pad, mode="symmetric")
-        room = image.shape[axis] - size
-        start = room // 2 if place == "middle" else 0
+        start = int(place * (image.shape[axis] - size))
         image = image.take(range(start, start + size), axis=axis)
     return image
 
