@@ -199,14 +199,13 @@ def test_in_full_integers_nothing_else_is_left(tmp_path):
             for tensor in interpreter.get_tensor_details()
             if tensor["name"] and len(tensor["shape"]) == 4
         }
-        given = {tensor["name"] for tensor in interpreter.get_input_details()}
         floats = [
             tensor["name"]
             for tensor in interpreter.get_tensor_details()
             if tensor["dtype"] == np.float32
         ]
         assert np.int8 in kinds
-        assert len(floats) == 2, (given, floats)  # the image and the restored one
+        assert len(floats) == 2, floats  # the image and the restored one
 
 
 def test_rain_removers_are_verified_on_rain():

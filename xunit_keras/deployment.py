@@ -71,7 +71,11 @@ FORMS = {
     "litert": Form(depthwise="blocks", affine="depthwise"),
     "litert-int8": Form(depthwise="blocks", affine="depthwise", quantizes=True),
     "litert-int8-full": Form(
-        "blocks", "depthwise", "product", quantizes=True, integers=True
+        depthwise="blocks",
+        affine="depthwise",
+        gate="product",
+        quantizes=True,
+        integers=True,
     ),
 }
 

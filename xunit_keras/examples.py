@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
 
 import keras
 import numpy as np
@@ -41,23 +40,25 @@ def examples(
     """
     channels, scale = model.input_shape[-1], scale_of(model)
     random = np.random.default_rng(seed)
-    for pixels, draw in product(sample_photographs().values(), range(max(draws, 1))):
-        original = images.to_float(pixels)
+    for pixels in sample_photographs().values():
+        photograph = images.to_float(pixels)
         if channels == 1:
-            original = luminance(original)
-        if draw % 2:
-            original = 1.0 - original
-        original = np.broadcast_to(original, (*original.shape[:2], channels))
-        places = random.random(2) if draws else (0.5, 0.5)
-        original = _part(original, height * scale, width * scale, places)
-        if scale > 1:
-            degraded = imresize(original, Fraction(1, scale))
-        elif model.name in _DERAINERS:
-            degraded = original + draw_streaks(*original.shape[:2], random)
-            degraded = np.minimum(degraded, 1.0)
-        else:
-            degraded = original + random.normal(scale=sigma / 255, size=original.shape)
-        yield original, degraded.astype(np.float32)
+            photograph = luminance(photograph)
+        photograph = np.broadcast_to(photograph, (*photograph.shape[:2], channels))
+        for draw in range(max(draws, 1)):
+            places = random.random(2) if draws else (0.5, 0.5)
+            original = _part(photograph, height * scale, width * scale, places)
+            if draw % 2:
+                original = 1.0 - original
+            if scale > 1:
+                degraded = imresize(original, Fraction(1, scale))
+            elif model.name in _DERAINERS:
+                degraded = original + draw_streaks(*original.shape[:2], random)
+                degraded = np.minimum(degraded, 1.0)
+            else:
+                noise = random.normal(scale=sigma / 255, size=original.shape)
+                degraded = original + noise
+            yield original, degraded.astype(np.float32)
 
 
 def _part(image, height, width, places):

@@ -53,9 +53,9 @@ def export(
     `uint8` from and to uint8 images beside `serving_default`; both take `image` and
     give `restored`. It runs on the bundled photographs, shrunk if the model enlarges,
     with drawn rain for `xderain` and `derainnet`, or with noise, of the level on the
-    model's card or sigma 25;
-    in float32 it must equal the Keras model to 1e-5, and otherwise lose at most 0.02 dB
-    (float16) or 0.10 dB (int8, int8-full). Only then does it appear at `path`.
+    model's card or sigma 25; in float32 it must equal the Keras model to 1e-5, and
+    otherwise lose at most 0.02 dB (float16) or 0.10 dB (int8, int8-full). Only then
+    does it appear at `path`.
 
     Args:
         model: A Keras model, or what `xunit_keras.load` takes.

@@ -7,18 +7,20 @@ from tests.layers.checks import random_images
 from xunit_keras import xdncnn
 
 
-def trained(steps=1, **arguments):
-    """Weights by path before and after steps on noise, and their gradients."""
+def trained():
+    """Weights by path before and after a step on noise."""
     keras.utils.set_random_seed(0)
     model = xdncnn(3, 5, 8)
-    before = {v.path: keras.ops.convert_to_numpy(v) for v in model.trainable_variables}
-    model.compile(ConvolutionMuon(0.01, **arguments), "mse", jit_compile=False)
-    for seed in range(steps):
-        x = random_images(2, 12, 12, 1, seed=seed)
-        model.train_on_batch(x, 0.5 * x)
-    return before, {
-        v.path: keras.ops.convert_to_numpy(v) for v in model.trainable_variables
-    }
+
+    def weights():
+        variables = model.trainable_variables
+        return {v.path: keras.ops.convert_to_numpy(v) for v in variables}
+
+    before = weights()
+    model.compile(ConvolutionMuon(0.01), "mse", jit_compile=False)
+    x = random_images(2, 12, 12, 1)
+    model.train_on_batch(x, 0.5 * x)
+    return before, weights()
 
 
 def as_matrix(path, step):
