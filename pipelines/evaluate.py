@@ -85,10 +85,7 @@ def find_protocol(config: Config, model: keras.Model) -> scoring.Protocol:
     Raises:
         ValueError: The task or the scale cannot be told.
     """
-    try:
-        card = zoo.card(config.model)
-    except ValueError:
-        card = {}
+    card = zoo.find_card(config.model)
     own_scale = receptive_field(model).scale
     task = config.task or card.get("task") or ("sr" if own_scale > 1 else None)
     if task is None and config.scale is not None:

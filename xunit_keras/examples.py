@@ -11,8 +11,8 @@ from xunit_keras.colour import luminance
 from xunit_keras.photographs import sample_photographs
 from xunit_keras.rain import draw_streaks
 from xunit_keras.resize import imresize
+from xunit_keras.zoo import SIGMA
 
-SIGMA = 25.0
 _DERAINERS = ("derainnet", "xderain")  # Names that the builders give.
 
 

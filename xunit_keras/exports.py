@@ -10,7 +10,7 @@ import numpy as np
 
 from xunit_keras import formats, zoo
 from xunit_keras.engines import load_engine
-from xunit_keras.examples import SIGMA, examples
+from xunit_keras.examples import examples
 from xunit_keras.formats import FORMATS, FormatName, Precision, on_rgb
 from xunit_keras.metrics import psnr
 
@@ -84,9 +84,10 @@ def export(
     """
     path = Path(path)
     _check(path, format, precision, input_shape)
-    sigma = SIGMA
+    card = {}
     if not isinstance(model, keras.Model):
-        model, sigma = _load(model), _noise_level(model)
+        model, card = _load(model), zoo.find_card(model)
+    sigma = zoo.noise_level(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent)
@@ -158,14 +159,6 @@ def _load(name) -> keras.Model:
     except Exception as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"Cannot load {str(name)!r}: {reason}") from error
-
-
-def _noise_level(name) -> float:
-    """The noise that a model is tried with, by its card if it has one."""
-    try:
-        return zoo.noise_level(zoo.card(name))
-    except ValueError:
-        return SIGMA
 
 
 def _is_ours(folder) -> bool:

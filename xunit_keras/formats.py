@@ -16,8 +16,9 @@ from keras import layers, ops
 
 from xunit_keras.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from xunit_keras.deployment import deploy
-from xunit_keras.examples import SIGMA, examples, scale_of
+from xunit_keras.examples import examples, scale_of
 from xunit_keras.layers import BicubicUpsampling
+from xunit_keras.zoo import SIGMA
 
 FormatName = Literal["saved_model", "tflite", "onnx", "openvino"]
 Precision = Literal["float32", "float16", "int8", "int8-full"]

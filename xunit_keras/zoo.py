@@ -13,6 +13,8 @@ import keras
 
 from xunit_keras.budget import count_parameters
 
+SIGMA = 25.0  # The noise level at which the literature compares denoisers.
+
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
 
@@ -56,13 +58,21 @@ def card(name: str | Path) -> dict:
     return json.loads((model_folder(name) / "card.json").read_text(encoding="utf-8"))
 
 
+def find_card(name: str | Path) -> dict:
+    """The card of a model, empty for one without: a `.keras` file, a checkpoint."""
+    try:
+        return card(name)
+    except ValueError:
+        return {}
+
+
 def noise_level(card: dict) -> float:
     """The noise that a denoiser is tried with, in 0..255.
 
-    The one that it was trained for, and 25 where it takes a range or has no card.
+    The one that it was trained for, and `SIGMA` where it takes a range or has no card.
     """
     levels = card.get("sigma", [])
-    return float(levels[0]) if len(levels) == 1 else 25.0
+    return float(levels[0]) if len(levels) == 1 else SIGMA
 
 
 def load_weights(model: keras.Model, source: str | Path) -> None:
