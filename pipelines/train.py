@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -44,11 +45,13 @@ from pipelines.optimizers import ConvolutionMuon
 from pipelines.patches import PatchSource, Recipe
 from xunit_keras import zoo
 from xunit_keras.layers import BatchNormalization, XUnit
+from xunit_keras.resize import imresize
 
 # Batches over which the statistics of normalizations are estimated.
 _STATISTICS_BATCHES = 50
 
-LEARNING_RATES = {"muon": 1e-2, "adam": 1e-3}
+# Each with the peak of its learning rate.
+OPTIMIZERS = {"muon": (ConvolutionMuon, 1e-2), "adam": (keras.optimizers.Adam, 1e-3)}
 
 # What each task trains when nothing else is said: recipes for processors, with which
 # the released models were trained.
@@ -57,6 +60,7 @@ DEFAULTS = {
         "model": "xdncnn",
         "data": ("bsds500-train", "bsds500-test"),
         "validation": "set12",
+        "shrink": (1.0,),
         "steps": 3_000,
         "batch_size": 8,
         "patch_size": 64,
@@ -65,6 +69,7 @@ DEFAULTS = {
         "model": "xderain",
         "data": ("bsds500-train-rainless", "bsds500-test-rainless"),
         "validation": "rain12",
+        "shrink": (1.0,),
         "steps": 3_000,
         "batch_size": 8,
         "patch_size": 64,
@@ -73,7 +78,8 @@ DEFAULTS = {
         "model": "xsrcnn_f",
         "data": ("t91", "bsds500-train"),
         "validation": "set5",
-        "steps": 4_000,
+        "shrink": (1.0, 0.8, 0.6, 0.5, 0.4),
+        "steps": 5_000,
         "batch_size": 8,
         "patch_size": 96,
     },
@@ -113,6 +119,10 @@ class Config:
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""
 
+    shrink: tuple[float, ...] | None = None
+    """Factors, at most 1: patches come from copies of the photographs made smaller by
+    each of them. Smaller ones are sharper. By task: 1; 1; 1 0.8 0.6 0.5 0.4."""
+
     streaks: str | None = None
     """Streak masks for rain: a name or a folder. Default: streaks."""
 
@@ -126,7 +136,7 @@ class Config:
     """How many of its images to score."""
 
     steps: int | None = None
-    """Batches in all. By task: 3000, 3000, 4000."""
+    """Batches in all. By task: 3000, 3000, 5000."""
 
     batch_size: int | None = None
     """Patches in a batch. Default: 8."""
@@ -197,10 +207,12 @@ def resolve(config: Config) -> Config:
         defaults["data"] = (datasets.SAMPLE,)
     if defaults["validation"] in absent:
         defaults["validation"] = datasets.SAMPLE
-    given = {k: v for k, v in vars(config).items() if v not in (None, ())}
+    given = {k: v for k, v in vars(config).items() if v is not None}
+    if not config.data:
+        del given["data"]
     filled = {**defaults, **given}
     filled.setdefault("every", min(filled["steps"], max(filled["steps"] // 20, 50)))
-    filled.setdefault("learning_rate", LEARNING_RATES[config.optimizer])
+    filled.setdefault("learning_rate", OPTIMIZERS[config.optimizer][1])
     # Whole rounds, so that the checkpoint after the last one is the end.
     filled["steps"] = -(-filled["steps"] // max(filled["every"], 1)) * filled["every"]
     if config.task == "derain":
@@ -231,6 +243,11 @@ def _check(config: Config) -> None:
         raise ValueError(
             "`sigma` must be one level or the two ends of a range. "
             f"Received: {config.sigma}"
+        )
+    if not config.shrink or not all(0 < factor <= 1 for factor in config.shrink):
+        raise ValueError(
+            "`shrink` must be one or more factors above 0 and at most 1. "
+            f"Received: {config.shrink}"
         )
     if config.fix_statistics and not config.init:
         raise ValueError(
@@ -298,11 +315,9 @@ def build(
     )
     # A short run cannot afford to average over the last thousand steps.
     average = min(config.average, max(0.0, 1.0 - 20.0 / config.steps))
-    optimizer = {"muon": ConvolutionMuon, "adam": keras.optimizers.Adam}
+    optimizer, _ = OPTIMIZERS[config.optimizer]
     model.compile(
-        optimizer[config.optimizer](
-            schedule, epsilon=1e-8, use_ema=True, ema_momentum=average
-        ),
+        optimizer(schedule, epsilon=1e-8, use_ema=True, ema_momentum=average),
         loss=CentreMeanSquaredError(config.margin),
         # XLA's convolutions on a CPU are slower than TensorFlow's own.
         jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
@@ -368,11 +383,14 @@ def patch_source(config: Config) -> PatchSource:
         photographs = _pixels(config.data, config.data_root)
         if config.task == "derain":
             streaks = datasets.streak_masks(config.streaks, config.data_root)
+    photographs = _shrunk(photographs, config.shrink)
+    if rainy is not None:
+        rainy = _shrunk(rainy, config.shrink)
     source = PatchSource(photographs, recipe, rainy, streaks)
     if source.skipped:
         print(
-            f"{source.skipped} of {len(photographs)} images are smaller than a patch "
-            "and were left out."
+            f"{source.skipped} of {len(photographs)} images, copies by --shrink "
+            "included, are smaller than a patch and were left out."
         )
     return source
 
@@ -382,6 +400,16 @@ def _pixels(names, root):
         photograph.pixels
         for name in names
         for photograph in datasets.photographs(name, root)
+    ]
+
+
+def _shrunk(images, factors):
+    return [
+        image
+        if factor == 1
+        else imresize(image, Fraction(factor).limit_denominator(100))
+        for factor in factors
+        for image in images
     ]
 
 
@@ -437,6 +465,8 @@ def train(
         epochs=epochs,
         steps_per_epoch=config.every,
         shuffle=False,
+        # A bar of progress is for a terminal; a file gets a line a round.
+        verbose="auto" if sys.stdout.isatty() else 2,
         callbacks=[
             StopOnDivergence(),
             Validation(test_images, protocol(config)),

@@ -2,17 +2,20 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pipelines import scoring, train
+from pipelines import datasets, scoring, train
 from pipelines.callbacks import Checkpoint, DivergenceError, History, averaged_weights
 from xunit_keras import activation_maps, zoo
+from xunit_keras.resize import imresize
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,6 +159,36 @@ def test_depth_and_filters_reach_the_network_and_its_card(tmp_path):
     assert default.get_layer("conv_4") and default.get_layer("conv_1").filters == 64
 
 
+def test_patches_come_from_copies_of_several_sizes(config, tmp_path):
+    assert config.shrink == (1.0, 0.8, 0.6, 0.5, 0.4)  # as super resolution trains
+    photographs = [p.pixels for p in datasets.photographs("sample")]
+    clean = train.patch_source(replace(config, shrink=(1.0, 0.5))).clean
+    heights = [im.shape[0] // 2 * 2 for im in photographs]  # whole patches of x2
+    heights += [-(-im.shape[0] // 2) // 2 * 2 for im in photographs]
+    assert clean.heights.numpy().tolist() == heights
+    start, width = int(clean.offsets[-1]), int(clean.widths[-1])
+    last = imresize(photographs[-1], Fraction(1, 2))[: heights[-1], :width]
+    np.testing.assert_array_equal(
+        clean.pixels[start:].numpy().reshape(-1, width, 3),
+        np.broadcast_to(last, (*last.shape[:2], 3)),
+    )
+
+
+def test_rainy_pairs_shrink_together(config, tmp_path):
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 200, (40, 60, 3), dtype=np.uint8)
+    for name, offset in (("rainy", 50), ("clean", 0)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(clean + offset).save(tmp_path / name / "a.png")
+    config = train.resolve(
+        train.Config("derain", data=(str(tmp_path),), patch_size=16, shrink=(0.5,))
+    )
+    source = train.patch_source(config)
+    assert source.clean.heights.numpy().tolist() == [20]
+    difference = source.degraded.pixels.numpy() - source.clean.pixels.numpy()
+    assert set(difference) == {50}
+
+
 def test_what_is_trained_in_half_precision_is_kept_in_float32(config):
     config = replace(config, precision="mixed_bfloat16", steps=2)
     trained = train.train(config)
@@ -184,6 +217,9 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(config, monkeypatch):
         ({"model": "xdncnn", "depth": 0}, "`depth` must be positive"),
         ({"filters": 8}, "The size of 'xsrcnn_f' is fixed. Received: filters=8"),
         ({"margin": 8}, "margin=8"),
+        ({"shrink": (1.0, 0.0)}, "at most 1. Received: \\(1.0, 0.0\\)"),
+        ({"shrink": ()}, "one or more factors"),
+        ({"shrink": (2.0,)}, "Received: \\(2.0,\\)"),
         ({"sigma": (1.0, 2.0, 3.0)}, "Received: \\(1.0, 2.0, 3.0\\)"),
         ({"data": ("bsd68",)}, "bsd68 are test sets"),
         ({"data": ("bsds500-train", "bsd100")}, "bsd100 are test sets"),
