@@ -24,13 +24,16 @@ def models(tmp_path_factory):
     """A folder of small models, laid out as the released ones are."""
     folder = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(0)
-    denoise = {"task": "denoise", "sigma": [25.0], "scale": 1, "channels": 1}
+    scores = {"scores": [{"data": "sample", "psnr": 30.1234}]}
+    denoise = {"task": "denoise", "sigma": [25.0], "scale": 1, "channels": 1, **scores}
     zoo.save(xunit_keras.xdncnn(depth=3, filters=4), folder / "grey", denoise)
-    derain = {"task": "derain", "scale": 1, "channels": 3}
+    derain = {"task": "derain", "scale": 1, "channels": 3, **scores}
     zoo.save(xunit_keras.xderain(depth=3, filters=4), folder / "rain", derain)
     image = keras.Input((None, None, 1))
     bicubic = keras.Model(image, BicubicUpsampling(3)(image))
-    zoo.save(bicubic, folder / "x3", {"task": "sr", "scale": 3, "channels": 1})
+    zoo.save(
+        bicubic, folder / "x3", {"task": "sr", "scale": 3, "channels": 1, **scores}
+    )
     return folder
 
 
@@ -256,6 +259,7 @@ def test_list(released, capsys):
     for words in (("grey", "denoise sigma 25"), ("rain", "RGB"), ("x3", "sr x3")):
         line = next(line for line in out.splitlines() if words[0] in line)
         assert words[1] in line
+        assert "30.12" in line
 
 
 def test_demo(released, capsys, tmp_path):

@@ -186,13 +186,16 @@ class Restore:
 
 @dataclass(frozen=True)
 class List:
-    """List the released models."""
+    """List the released models.
+
+    PSNR is that of the first scores on a card: of BSD68, CBSD68, Rain12 or Set5.
+    """
 
     def run(self) -> int:
         """Prints a table."""
         with _quiet():
             from xunit_keras import demo, zoo
-        table = Table("model", "task", "images", "parameters")
+        table = Table("model", "task", "images", "parameters", "PSNR in dB")
         for name in zoo.list_models():
             card = zoo.card(name)
             table.add_row(
@@ -200,6 +203,7 @@ class List:
                 demo.purpose(card),
                 "RGB" if card["channels"] == 3 else "grey",
                 f"{card['parameters']:,}",
+                f"{card['scores'][0]['psnr']:.2f}",
             )
         _out.print(table)
         return 0
