@@ -66,9 +66,13 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__)
     rows = {}
     try:
+        unknown = [name for name in command.starts if name not in STARTS]
+        if unknown:
+            raise ValueError(
+                f"`starts` must be of {'; '.join(STARTS)}. "
+                f"Received: {'; '.join(unknown)}"
+            )
         for name in command.starts:
-            if name not in STARTS:
-                raise ValueError(f"`starts` are {', '.join(STARTS)}. Received: {name}")
             config = train.resolve(command.config)
             folder = f"{config.out.name}-{config.steps}-{name.replace(' ', '-')}"
             out = Path("runs/initialization") / folder.replace(",", "")
