@@ -159,7 +159,7 @@ def test_depth_and_filters_reach_the_network_and_its_card(tmp_path):
     assert default.get_layer("conv_4") and default.get_layer("conv_1").filters == 64
 
 
-def test_patches_come_from_copies_of_several_sizes(config, tmp_path):
+def test_patches_come_from_copies_of_several_sizes(config):
     assert config.shrink == (1.0, 0.8, 0.6, 0.5, 0.4)  # as super resolution trains
     photographs = [p.pixels for p in datasets.photographs("sample")]
     clean = train.patch_source(replace(config, shrink=(1.0, 0.5))).clean
@@ -174,7 +174,7 @@ def test_patches_come_from_copies_of_several_sizes(config, tmp_path):
     )
 
 
-def test_rainy_pairs_shrink_together(config, tmp_path):
+def test_rainy_pairs_shrink_together(tmp_path):
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 200, (40, 60, 3), dtype=np.uint8)
     for name, offset in (("rainy", 50), ("clean", 0)):
