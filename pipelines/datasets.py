@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from xunit_keras import images
 from xunit_keras.photographs import sample_photographs
-from xunit_keras.rain import draw_streaks
+from xunit_keras.rain import draw_rain, draw_streaks
 
 ROOT_VARIABLE = "XUNIT_KERAS_DATA"
 SAMPLE = "sample"
@@ -216,8 +216,7 @@ def _drawn_pairs() -> Iterator[tuple[Photograph, Photograph]]:
 
 def with_rain(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A uint8 photograph in drawn rain."""
-    streaks = draw_streaks(*pixels.shape[:2], random)
-    return images.from_float(images.to_float(pixels) + streaks, np.uint8)
+    return images.from_float(draw_rain(images.to_float(pixels), random), np.uint8)
 
 
 def streak_masks(name: str, root: Path | None = None) -> Iterator[np.ndarray]:

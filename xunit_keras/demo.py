@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from xunit_keras import images, zoo
 from xunit_keras.metrics import psnr
 from xunit_keras.photographs import NAMES, sample_photographs
-from xunit_keras.rain import draw_streaks
+from xunit_keras.rain import draw_rain
 from xunit_keras.resize import imresize
 from xunit_keras.restoration import enlarge, restore
 
@@ -140,7 +140,7 @@ def _degrade(original: np.ndarray, card: dict, seed) -> np.ndarray:
     if card["task"] == "denoise":
         noise = random.normal(scale=zoo.noise_level(card) / 255, size=clean.shape)
         return (clean + noise).astype(np.float32)
-    return np.minimum(clean + draw_streaks(*clean.shape[:2], random), 1.0)
+    return draw_rain(clean, random)
 
 
 def _centre(image: np.ndarray) -> np.ndarray:

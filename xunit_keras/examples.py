@@ -9,7 +9,7 @@ import numpy as np
 from xunit_keras import images
 from xunit_keras.colour import luminance
 from xunit_keras.photographs import sample_photographs
-from xunit_keras.rain import draw_streaks
+from xunit_keras.rain import draw_rain
 from xunit_keras.resize import imresize
 from xunit_keras.zoo import SIGMA
 
@@ -53,8 +53,7 @@ def examples(
             if scale > 1:
                 degraded = imresize(original, Fraction(1, scale))
             elif model.name in _DERAINERS:
-                degraded = original + draw_streaks(*original.shape[:2], random)
-                degraded = np.minimum(degraded, 1.0)
+                degraded = draw_rain(original, random)
             else:
                 noise = random.normal(scale=sigma / 255, size=original.shape)
                 degraded = original + noise

@@ -33,3 +33,8 @@ def draw_streaks(height: int, width: int, random: np.random.Generator) -> np.nda
     # Two pixels wide, as they are a little out of focus.
     around = np.roll(streaks, 1, axis=1) + np.roll(streaks, -1, axis=1)
     return (streaks / 2 + around / 4)[..., None].astype(np.float32)
+
+
+def draw_rain(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """An image `(height, width, channels)`, float in [0, 1], in drawn streaks."""
+    return np.minimum(image + draw_streaks(*image.shape[:2], random), 1.0)
