@@ -7,21 +7,27 @@ The `bm3d` package is the authors' own, free for non-commercial use; nothing her
 depends on it. The file is read by `pipelines/results.py`.
 """
 
-import os
 import sys
 import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import numpy as np
 import tyro
 from rich.progress import track
 
-from pipelines import evaluate, scoring
+from pipelines import evaluate
+from pipelines.data.datasets import all_readable
+from pipelines.data.examples import examples
+from xunit_keras.atomic import write_json
+from xunit_keras.tasks import SIGMA
+from xunit_keras.tasks.denoise import Denoise
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Config:
     data: str = "bsd68"
     """Published set, folder, TensorFlow Datasets name, or sample."""
 
-    sigma: float = 25.0
+    sigma: float = SIGMA
     """Noise level in 0..255."""
 
     limit: int | None = None
@@ -49,29 +55,25 @@ def main() -> None:
     config = tyro.cli(Config, description=__doc__)
     try:
         from bm3d import bm3d
-    except ImportError:
-        sys.exit("bm3d_baseline.py: This needs the package bm3d: pip install bm3d")
-    protocol = scoring.Protocol("denoise", 1, config.sigma)
-    rows, seconds = [], []
-    try:
-        examples = scoring.examples(config.data, protocol, config.data_root)
-        for example in track(islice(examples, config.limit), transient=True):
-            started = time.process_time()
-            restored = bm3d(example.degraded[..., 0], config.sigma / 255)
-            seconds.append(time.process_time() - started)
-            image = np.clip(restored, 0, 1).astype(np.float32)[..., None]
-            score = scoring.score(image, example, protocol)
-            rows.append({"image": example.name, **score})
-    except ValueError as error:
-        sys.exit(f"bm3d_baseline.py: {error}")
-    evaluate.print_table(config.data, protocol, rows)
+    except ImportError as error:
+        raise ImportError("This needs the package bm3d: pip install bm3d") from error
+    task = Denoise(sigma=(config.sigma,))
+    evaluation, seconds = evaluate.Evaluation(config.data), []
+    found = all_readable(examples(config.data, task, config.data_root))
+    for example in track(islice(found, config.limit), transient=True):
+        started = time.process_time()
+        restored = bm3d(example.degraded[..., 0], config.sigma / 255)
+        seconds.append(time.process_time() - started)
+        image = np.clip(restored, 0, 1).astype(np.float32)[..., None]
+        evaluation.images.append(example.name)
+        evaluation.scores.append(task.score(image, example))
+    evaluate.print_table(evaluation, task)
     mean_seconds = sum(seconds) / len(seconds)
     print(f"{mean_seconds:.2f} s of processor time an image")
     if config.json:
-        report = evaluate.report("BM3D", protocol, {config.data: rows})
-        report["processor_seconds_per_image"] = mean_seconds
-        evaluate.write_json(config.json, report)
+        report = evaluate.report("BM3D", task, [evaluation])
+        write_json(config.json, {**report, "processor_seconds_per_image": mean_seconds})
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "bm3d_baseline.py")

@@ -7,20 +7,23 @@ Prints a line for each start: the validation PSNR along the way, with the moving
 average of the weights. Runs lie in runs/initialization and are not repeated.
 """
 
-import csv
 import dataclasses
-import os
 import sys
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import keras
 import tyro
 
-from pipelines import train
-from xunit_keras.layers import CentreImpulse, XUnit, ZeroMeanHeNormal
+from pipelines import building, history, train
+from pipelines.building import Blueprint
+from pipelines.configuration import Config, resolve
+from xunit_keras.layers import CenterImpulse, XUnit, ZeroMeanHeNormal
 
 # Initializers of the depthwise kernels, of the gates' scales and of the first
 # convolution. Only the residual networks of super resolution gain from the last.
@@ -28,21 +31,25 @@ STARTS = {
     "paper": ("glorot_uniform", 1.0, "he_normal"),
     "paper, zero-mean first convolution": ("glorot_uniform", 1.0, ZeroMeanHeNormal),
     "paper, gate 0.5": ("glorot_uniform", 0.5, "he_normal"),
-    "impulse, gate 1": (CentreImpulse, 1.0, "he_normal"),
-    "impulse, gate 0.5": (CentreImpulse, 0.5, "he_normal"),
+    "impulse, gate 1": (CenterImpulse, 1.0, "he_normal"),
+    "impulse, gate 0.5": (CenterImpulse, 0.5, "he_normal"),
     "impulse, gate 0.5, zero-mean first convolution": (
-        *(CentreImpulse, 0.5),
+        *(CenterImpulse, 0.5),
         ZeroMeanHeNormal,
     ),
 }
 
 
-def started(config: train.Config, start: tuple) -> keras.Model:
+def started(config: Config, start: tuple[Any, ...]) -> Blueprint:
     """The network of a configuration with other first weights."""
+    network = building.blueprint(config)
+    return dataclasses.replace(network, build=lambda: _started(network.build(), start))
+
+
+def _started(model, start) -> keras.Model:
     depthwise, gate, first = (
         part() if isinstance(part, type) else part for part in start
     )
-    model = train.network(config)
     units = [layer for layer in model.layers if isinstance(layer, XUnit)]
     kernels = [unit.depthwise.kernel for unit in units]
     for kernel in kernels:
@@ -54,36 +61,30 @@ def started(config: train.Config, start: tuple) -> keras.Model:
     return model
 
 
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What the command line says."""
+
+    config: tyro.conf.OmitArgPrefixes[Config]
+    starts: tuple[str, ...] = tuple(STARTS)
+    """Which starts to compare."""
+
+
 def main() -> None:
     """Trains from every start and prints the table."""
-
-    @dataclasses.dataclass(frozen=True)
-    class Command:
-        config: tyro.conf.OmitArgPrefixes[train.Config]
-        starts: tuple[str, ...] = tuple(STARTS)
-        """Which starts to compare."""
-
     command = tyro.cli(Command, description=__doc__)
-    rows = {}
-    try:
-        unknown = [name for name in command.starts if name not in STARTS]
-        if unknown:
-            raise ValueError(
-                f"`starts` must be of {'; '.join(STARTS)}. "
-                f"Received: {'; '.join(unknown)}"
-            )
-        for name in command.starts:
-            config = train.resolve(command.config)
-            folder = f"{config.out.name}-{config.steps}-{name.replace(' ', '-')}"
-            out = Path("runs/initialization") / folder.replace(",", "")
-            config = dataclasses.replace(config, out=out)
-            train.train(
-                config, resume=True, builder=lambda c, n=name: started(c, STARTS[n])
-            )
-            with (out / "log.csv").open(newline="") as log:
-                rows[name] = list(csv.DictReader(log))
-    except (ValueError, train.DivergenceError) as error:
-        sys.exit(f"initialization.py: {error}")
+    unknown = [name for name in command.starts if name not in STARTS]
+    if unknown:
+        raise ValueError(
+            f"`starts` must be of {'; '.join(STARTS)}. Received: {'; '.join(unknown)}"
+        )
+    config, rows = resolve(command.config), {}
+    for name in command.starts:
+        folder = f"{config.out.name}-{config.steps}-{name.replace(' ', '-')}"
+        out = Path("runs/initialization") / folder.replace(",", "")
+        run = dataclasses.replace(config, out=out)
+        train.train(run, resume=True, network=started(run, STARTS[name]))
+        rows[name] = history.read(out / "log.csv")
     steps = [row["step"] for row in next(iter(rows.values()))]
     shown = steps[len(steps) // 4 - 1 :: max(len(steps) // 4, 1)]
     print("| start | " + " | ".join(f"{step} steps" for step in shown) + " |")
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "initialization.py")

@@ -7,20 +7,27 @@ The steps of both networks alternate, so that a busy machine slows both. A step 
 all of it: forward, backward, Adam and the moving average of the weights.
 """
 
-import os
 import platform
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import keras
 import numpy as np
 import tyro
 
-from pipelines import train
+from pipelines import building
+from pipelines.configuration import Config, Precision, resolve
+from pipelines.data import datasets
+from pipelines.keeping import machine
+from xunit_keras.tasks.denoise import Denoise
 
 
 @dataclass(frozen=True)
@@ -39,27 +46,30 @@ class Benchmark:
     rounds: int = 8
     """Steps of each network; the median is printed."""
 
-    precision: str = "float32"
+    precision: Precision = "float32"
     """Keras dtype policy."""
 
 
-def main(benchmark: Benchmark) -> None:
+def main() -> None:
     """Prints the steps of both networks and their ratio."""
-    keras.config.set_dtype_policy(benchmark.precision)
+    benchmark = tyro.cli(Benchmark, description=__doc__)
     rng = np.random.default_rng(0)
     shape = (benchmark.batch_size, benchmark.patch_size, benchmark.patch_size, 1)
     clean = rng.random(shape, dtype="float32")
     noisy = clean + rng.normal(scale=0.1, size=shape).astype("float32")
     networks = {}
     for name in benchmark.models:
-        config = train.Config(
-            task="denoise",
-            model=name,
-            data=("sample",),
-            batch_size=benchmark.batch_size,
-            patch_size=benchmark.patch_size,
+        config = resolve(
+            Config(
+                task=Denoise.name,
+                model=name,
+                data=(datasets.SAMPLE,),
+                batch_size=benchmark.batch_size,
+                patch_size=benchmark.patch_size,
+                precision=benchmark.precision,
+            )
         )
-        networks[name] = train.build(train.resolve(config))
+        networks[name] = building.compiled(config, building.blueprint(config))
     times = {name: [] for name in networks}
     for round_ in range(-2, benchmark.rounds):  # The first two compile.
         for name, network in networks.items():
@@ -69,7 +79,7 @@ def main(benchmark: Benchmark) -> None:
                 times[name].append(time.perf_counter() - started)
     print(
         f"{benchmark.batch_size} patches of {benchmark.patch_size}x"
-        f"{benchmark.patch_size}, {benchmark.precision}; {train.machine()}, "
+        f"{benchmark.patch_size}, {benchmark.precision}; {machine()}, "
         f"{keras.config.backend()} backend, Python {platform.python_version()}"
     )
     for name, seconds in times.items():
@@ -82,4 +92,4 @@ def main(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark, description=__doc__))
+    program.run(main, "training_step.py")

@@ -17,10 +17,10 @@ import numpy as np
 from keras import layers
 
 import xunit_keras
-from xunit_keras.colour import luminance
-from xunit_keras.images import to_float
-from xunit_keras.metrics import psnr
-from xunit_keras.photographs import sample_photographs
+from xunit_keras.imaging.color import luminance
+from xunit_keras.imaging.metrics import psnr
+from xunit_keras.imaging.pixels import to_float
+from xunit_keras.imaging.samples import sample_photographs
 
 SIGMA = 25 / 255
 BATCH, PATCH = 8, 64

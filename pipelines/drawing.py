@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xunit_keras.inspection import NEAR_ONE, ActivationMaps
+from xunit_keras.graphs.inspection import NEAR_ONE, ActivationMaps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,13 +104,13 @@ def maps(columns: list[Column], note: str = "") -> "Figure":
         drawn = (
             (found.features, "feature maps z: blue negative, red positive", signed),
             (found.weights, "weight maps g: black 0, white 1", weights),
-            (found.product, "products g z, in the colours of z", signed),
+            (found.product, "products g z, in the colors of z", signed),
         )
-        for axes, (values, caption, colours) in zip(
+        for axes, (values, caption, colors) in zip(
             bottom.subplots(3, 1), drawn, strict=True
         ):
             picture = mosaic(values[..., channels])
-            axes.imshow(picture, interpolation_stage="data", **colours)
+            axes.imshow(picture, interpolation_stage="data", **colors)
             axes.set_xlabel(caption, fontsize="small")
             _plain(axes)
     if note:
@@ -155,6 +155,29 @@ def convergence(curves: list[Curve], data: str, note: str = "") -> "Figure":
     return figure
 
 
+def curves(rows: list[dict[str, str]]) -> "Figure":
+    """Training loss and validation PSNR by step.
+
+    Args:
+        rows: The lines of a log.
+    """
+    figure = _figure(9.0, 3.5)
+    steps = [int(row["step"]) for row in rows]
+    left, right = figure.subplots(1, 2)
+    left.semilogy(steps, [float(row["loss"]) for row in rows], marker=".")
+    left.set(xlabel="step", ylabel="mean squared error", title="Training loss")
+    for column, style, label in (
+        ("val_psnr", ".-", "model"),
+        ("val_input_psnr", "--", "degraded input"),
+    ):
+        right.plot(steps, [float(row[column]) for row in rows], style, label=label)
+    right.set(xlabel="step", ylabel="PSNR (dB)", title="Validation")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    return figure
+
+
 def pixels(figure: "Figure") -> np.ndarray:
     """A figure as `(height, width, 3)` uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -196,7 +219,7 @@ def _figure(width, height) -> "Figure":
 
 
 def _few(name, count):
-    """A colour map with few colours: noise in many makes large files."""
+    """A color map with few colors: noise in many makes large files."""
     from matplotlib import colormaps
 
     return colormaps[name].resampled(count)

@@ -2,36 +2,57 @@
 
     python pipelines/evaluate.py --model xsrcnn-f-x3 --data set5 set14
 
-Every score carries its protocol, and the degraded input's own score beside it.
+Every score carries its protocol, and the degraded input's own score beside it. Images
+that cannot be read are named and left out, and the exit code is then 1.
 """
 
-import csv
-import json
-import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import keras
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from pipelines import scoring
-from pipelines.patches import Task
-from xunit_keras import checkpoints, images, zoo
-from xunit_keras.models.building import channel_axis
-from xunit_keras.receptive_field import receptive_field
-from xunit_keras.restoration import restore
+from pipelines.configuration import TaskName
+from pipelines.data.datasets import Unreadable
+from pipelines.data.examples import examples
+from pipelines.tables import write_csv
+from xunit_keras import load_checkpoint, tasks, zoo
+from xunit_keras.atomic import write_json
+from xunit_keras.imaging import files
+from xunit_keras.imaging.pixels import from_float
+from xunit_keras.restoration import open_network, restore
+from xunit_keras.runtime.models import find_card
+from xunit_keras.tasks import Example, Task
 
 # Columns of the table on the terminal, and how many decimals each shows.
 _DECIMALS = {"psnr": 3, "ssim": 4}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """With what a task is tried; what is None here is the model's own."""
+
+    sigma: float | None = None
+    """Noise level in 0..255. Default: the card's if it has one level, or 25."""
+
+    quality: int | None = None
+    """Quality of JPEG, 1 to 100. Default: the card's if it has one, or 10."""
+
+    scale: int | None = None
+    """Factor of the super resolution. Default: the model's own."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +65,11 @@ class Config:
     data: tuple[str, ...]
     """Published sets, folders, TensorFlow Datasets names, or sample."""
 
-    task: Task | None = None
+    task: TaskName | None = None
     """Default: what the model's card says, or its shapes."""
 
-    sigma: float | None = None
-    """Noise level in 0..255. Default: the card's if it has one level, or 25."""
-
-    scale: int | None = None
-    """Factor of the super resolution. Default: the model's own."""
+    settings: tyro.conf.OmitArgPrefixes[Settings] = Settings()
+    """With what it is tried."""
 
     seed: int = 0
     """Seed of the noise."""
@@ -72,177 +90,277 @@ class Config:
     """Write protocol, means and every image's scores to this file."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores on a data set, as far as they got.
+
+    Attributes:
+        data: Name of the data set.
+        images: Names of the images.
+        scores: Of each of them, by column: `psnr`, `input_ssim`...
+        left_out: The images that could not be scored.
+    """
+
+    data: str
+    images: list[str] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+    left_out: list[Unreadable] = field(default_factory=list)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of every column of scores; none before the first image."""
+        columns = list(self.scores[0]) if self.scores else []
+        return {
+            name: float(np.mean([row[name] for row in self.scores])) for name in columns
+        }
+
+    @property
+    def rows(self) -> list[dict[str, str | float]]:
+        """The scores with the names of the images, as files hold them."""
+        return [
+            {"image": name, **row}
+            for name, row in zip(self.images, self.scores, strict=True)
+        ]
+
+
 def load_model(name: str) -> keras.Model:
     """A model by name, folder, `.keras` file or published PyTorch checkpoint."""
     if Path(name).suffix in (".pkl", ".pt", ".pth"):
-        return checkpoints.load_checkpoint(name)
+        return load_checkpoint(name)
     return zoo.load(name)
 
 
-def find_protocol(config: Config, model: keras.Model) -> scoring.Protocol:
-    """What the command line leaves open, from the model's card and shapes.
+def find_task(
+    name: str,
+    model: keras.Model,
+    task: str | None = None,
+    settings: Settings = Settings(),
+    seed: int = 0,
+) -> Task:
+    """What a model does, as it is scored: what is asked for, its card, its shapes.
+
+    Args:
+        name: Of the model, or where it is, to find its card.
+        model: The model.
+        task: The word for the task, where it is known.
+        settings: With what the task is tried.
+        seed: Of what is random in the test images.
 
     Raises:
-        ValueError: The task or the scale cannot be told.
+        ValueError: The task or its settings cannot be told, or are not those of the
+            model.
     """
-    card = zoo.find_card(config.model)
-    own_scale = receptive_field(model).scale
-    task = config.task or card.get("task") or ("sr" if own_scale > 1 else None)
-    if task is None and config.scale is not None:
-        task = "sr"
-    if task is None and config.sigma is not None:
-        task = "denoise"
+    network = open_network(model)
+    channels, scale = network.channels, network.field.scale
+    card = find_card(name)
+    given = {key: value for key, value in vars(settings).items() if value is not None}
+    task = task or (card.task if card else None) or _told_by(given)
+    if task is None and scale > 1:
+        task = tasks.guess(channels, scale).name
     if task is None:
+        *others, last = tasks.TASKS
         raise ValueError(
-            f"What does {config.model!r} do? Say so with --task denoise, derain or sr."
+            f"What does {name!r} do? Say so with --task {', '.join(others)} or {last}."
         )
-    if task == "sr":
-        scale = config.scale or max(own_scale, card.get("scale", 1))
-        if scale == 1:
-            raise ValueError(
-                f"{config.model!r} works on enlarged images: say by what factor with "
-                "--scale."
-            )
-        if own_scale not in (1, scale):
-            raise ValueError(
-                f"{config.model!r} enlarges by {own_scale}. Received: --scale {scale}"
-            )
-        return scoring.Protocol("sr", scale=scale)
-    sigma = zoo.noise_level(card) if config.sigma is None else config.sigma
-    channels = 3 if task == "derain" else model.input_shape[channel_axis()]
-    return scoring.Protocol(task, channels, sigma, seed=config.seed)
+    known: dict[str, Any] = {"channels": channels}
+    if scale > 1:
+        known["scale"] = scale
+    if card is not None and card.task == task:
+        known |= vars(tasks.from_card(card))
+    possible = tasks.get(task).settings()
+    if "scale" in possible and "scale" not in known | given:
+        raise ValueError(
+            f"{name!r} works on enlarged images: say by what factor with --scale."
+        )
+    known = {key: value for key, value in known.items() if key in possible}
+    found = tasks.create(task, **{**known, **given, "seed": seed})
+    if scale not in (1, found.scale):
+        raise ValueError(
+            f"{name!r} enlarges by {scale}. Received: {found.purpose!r} as its task"
+        )
+    return found.scored()
+
+
+def _told_by(given) -> str | None:
+    """The only task that has the settings of the command line, if there is one."""
+    names = [n for n, task in tasks.TASKS.items() if {*given} <= {*task.settings()}]
+    return names[0] if len(names) == 1 else None
 
 
 def evaluate(
     model: keras.Model,
     data: str,
-    protocol: scoring.Protocol,
+    task: Task,
     data_root: Path | None = None,
     limit: int | None = None,
     save_images: Path | None = None,
-) -> list[dict]:
+    into: Evaluation | None = None,
+) -> Evaluation:
     """Scores every image of a data set.
 
     Args:
         model: The model to score.
-        data: Name of the data set, see `datasets.load`.
-        protocol: How images are degraded and scored.
+        data: Name of the data set, see `datasets.read`.
+        task: How images are degraded and scored.
         data_root: Folder of the published sets.
         limit: Score only the first images.
         save_images: Folder for the images side by side.
+        into: What takes the scores, one by one: it has those so far, should this be
+            interrupted.
 
     Returns:
-        One row an image: `image`, `psnr`, `ssim`, `input_psnr`, `input_ssim`; for
-        rain also with `_y` behind.
+        `into`, or a new one. The columns are `psnr`, `ssim`, `input_psnr` and
+        `input_ssim`; where the task has several spaces, also those with a suffix.
+
+    Raises:
+        ValueError: There is no such data set.
     """
-    rows = []
-    examples = islice(scoring.examples(data, protocol, data_root), limit)
-    for example in track(examples, description=data, transient=True):
-        restored = restore(example.given_to(model), model)
-        rows.append(
-            {"image": example.name, **scoring.score(restored, example, protocol)}
-        )
+    evaluation = Evaluation(data) if into is None else into
+    network = open_network(model)
+    found = islice(examples(data, task, data_root), limit)
+    for example in track(found, description=escape(data), transient=True):
+        if isinstance(example, Unreadable):
+            evaluation.left_out.append(example)
+            continue
+        restored = restore(example.given_to(network.field.scale), network)
+        scores = task.score(restored, example)
+        evaluation.images.append(example.name)
+        evaluation.scores.append(scores)
         if save_images is not None:
-            sheet = np.concatenate([example.baseline, restored, example.clean], axis=1)
-            name = f"{Path(data).name}-{Path(example.name).stem}.png"
-            pixels = images.from_float(sheet, np.uint8)
-            images.write(save_images / name, images.Photograph(pixels.squeeze()))
-    return rows
+            _save(example, restored, save_images, data)
+    return evaluation
 
 
-def means(rows: list[dict]) -> dict[str, float]:
-    """The mean of every column of scores."""
-    columns = [name for name in rows[0] if name != "image"]
-    return {name: float(np.mean([row[name] for row in rows])) for name in columns}
+def _save(example: Example, restored, folder, data) -> None:
+    sheet = np.concatenate([example.baseline, restored, example.clean], axis=1)
+    name = f"{Path(data).name}-{Path(example.name).stem}.png"
+    pixels = from_float(sheet, np.uint8).squeeze()
+    files.write(folder / name, files.Photograph(pixels))
 
 
-def print_table(data: str, protocol: scoring.Protocol, rows: list[dict]) -> None:
-    """Prints the scores of a data set, the means last."""
+def print_table(evaluation: Evaluation, task: Task) -> None:
+    """Prints the scores on a data set, the means last, and what was left out."""
+    output = console()
     table = Table()
     table.add_column("image")
-    columns = list(means(rows))
-    for name in columns:
+    means = evaluation.means
+    for name in means:
         table.add_column(name.replace("_", " "), justify="right")
-    mean_row = {"image": f"mean of {len(rows)}", **means(rows)}
-    for row in (*rows, mean_row):
-        if row is mean_row:
-            table.add_section()
-        cells = [
-            f"{row[name]:.{_DECIMALS['ssim' if 'ssim' in name else 'psnr']}f}"
-            for name in columns
-        ]
-        table.add_row(row["image"], *cells)
-    output = console()
-    output.print(f"{data}: {protocol}", soft_wrap=True, markup=False)
-    output.print(table)
+    for image, row in zip(evaluation.images, evaluation.scores, strict=True):
+        table.add_row(escape(image), *_cells(row))
+    if means:
+        table.add_section()
+        table.add_row(f"mean of {len(evaluation.scores)}", *_cells(means))
+        output.print(f"{evaluation.data}: {task}", soft_wrap=True, markup=False)
+        output.print(table)
+    for image in evaluation.left_out:
+        output.print(f"Left out: {image.reason}", soft_wrap=True, markup=False)
+
+
+def _cells(row) -> list[str]:
+    return [
+        f"{value:.{_DECIMALS['ssim' if 'ssim' in name else 'psnr']}f}"
+        for name, value in row.items()
+    ]
 
 
 def console() -> Console:
     """Where tables are printed. A file has no width, and must not cut them."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    terminal = sys.stdout.isatty()
+    return Console(emoji=False, highlight=False, width=None if terminal else 120)
 
 
-def main() -> None:
-    """Reads the command line, scores and reports."""
-    config = tyro.cli(Config, description=__doc__)
-    results = {}
-    try:
-        model = load_model(config.model)
-        protocol = find_protocol(config, model)
-        for data in config.data:
-            results[data] = evaluate(
-                model,
-                data,
-                protocol,
-                config.data_root,
-                config.limit,
-                config.save_images,
-            )
-            print_table(data, protocol, results[data])
-    except ValueError as error:
-        sys.exit(f"evaluate.py: {error}")
-    if config.csv:
-        write_csv(config.csv, results)
-    if config.json:
-        write_json(config.json, report(config.model, protocol, results))
-
-
-def report(model: str, protocol: scoring.Protocol, results: dict[str, list]) -> dict:
+def report(model: str, task: Task, evaluations: list[Evaluation]) -> dict:
     """What `--json` writes: protocol, means and every image's scores.
 
     Args:
         model: What was scored.
-        protocol: How.
-        results: The rows of `evaluate` by data set.
+        task: How.
+        evaluations: The scores.
     """
     return {
         "model": model,
-        "protocol": asdict(protocol),
-        "protocol_text": str(protocol),
+        "protocol": {**task.as_card(), "seed": task.seed},
+        "protocol_text": str(task),
         "results": [
-            {"data": data, "mean": means(rows), "images": rows}
-            for data, rows in results.items()
+            {
+                "data": one.data,
+                "mean": one.means,
+                "images": one.rows,
+                "left_out": [image.name for image in one.left_out],
+            }
+            for one in evaluations
         ],
     }
 
 
-def write_json(path: Path, report: dict) -> None:
-    """Writes a report."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def check(config: Config) -> None:
+    """Looks whether what a configuration asks for can be done at all.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if config.limit is not None and config.limit < 1:
+        raise ValueError(f"`limit` must be positive. Received: limit={config.limit}")
+    for path in (config.csv, config.json):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ValueError(f"The results need a file. Received: {str(path)!r}")
+        program.check_writable(path.parent)
+    if config.save_images is not None:
+        program.check_writable(config.save_images)
 
 
-def write_csv(path: Path, results: dict[str, list]) -> None:
-    """Writes one line an image, with the data set's name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first = next(iter(results.values()))[0]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["data", *first])
-        writer.writeheader()
-        for data, rows in results.items():
-            for row in rows:
-                writer.writerow({"data": data, **row})
+def run(config: Config) -> list[Evaluation]:
+    """Scores and reports. What was scored is written, however this ends.
+
+    Returns:
+        The scores on each data set.
+
+    Raises:
+        ValueError: There is no such model or data set, or an argument is out of range.
+    """
+    check(config)
+    model = load_model(config.model)
+    task = find_task(config.model, model, config.task, config.settings, config.seed)
+    evaluations = []
+    try:
+        for data in config.data:
+            evaluations.append(Evaluation(data))
+            evaluate(
+                model,
+                data,
+                task,
+                config.data_root,
+                config.limit,
+                config.save_images,
+                evaluations[-1],
+            )
+            print_table(evaluations[-1], task)
+    except program.Stopped as stop:
+        count = sum(len(one.scores) for one in evaluations)
+        if config.csv or config.json:
+            stop.add_note(f"The scores of {count} images are written.")
+        raise
+    finally:
+        scored = [one for one in evaluations if one.scores]
+        if scored and config.csv:
+            rows = [{"data": one.data, **row} for one in scored for row in one.rows]
+            write_csv(config.csv, rows)
+        if scored and config.json:
+            write_json(config.json, report(config.model, task, scored))
+    return evaluations
+
+
+def main() -> None:
+    """Reads the command line, scores and reports."""
+    evaluations = run(tyro.cli(Config, description=__doc__))
+    left_out = sum(len(one.left_out) for one in evaluations)
+    if left_out:
+        count = left_out + sum(len(one.scores) for one in evaluations)
+        raise program.ProgramError(f"{left_out} of {count} images were left out.")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "evaluate.py")

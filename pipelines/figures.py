@@ -8,34 +8,39 @@ Figures 5, 6 and 10 of the XUnit paper (Kligvasser, Rott Shaham, Michaeli, CVPR 
 for networks of one's own.
 """
 
-import json
-import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import keras
 import numpy as np
 import tyro
 from PIL import Image
 from rich.table import Table
 
-from pipelines import datasets, drawing, evaluate, scoring
-from pipelines.callbacks import History
-from xunit_keras import count_parameters, images
-from xunit_keras.inspection import NEAR_ONE, ActivationMaps, activation_maps
-from xunit_keras.metrics import psnr
+from pipelines import drawing, evaluate, history, runs
+from pipelines.data import datasets
+from pipelines.data.examples import first_examples
+from pipelines.evaluate import Settings
+from xunit_keras import count_parameters, tasks
+from xunit_keras.atomic import replacing
+from xunit_keras.graphs.inspection import NEAR_ONE, ActivationMaps, activation_maps
+from xunit_keras.graphs.receptive_field import receptive_field
+from xunit_keras.imaging import files
+from xunit_keras.imaging.metrics import psnr
+from xunit_keras.imaging.samples import sample_photographs
 from xunit_keras.models.building import require_positive
-from xunit_keras.photographs import sample_photographs
+from xunit_keras.packages import require
 from xunit_keras.restoration import restore
+from xunit_keras.tasks import Example, Task
 
 # What trainings may differ in and still be compared: what is drawn, not how.
-_NETWORK = ("model", "depth", "filters", "out", "data_root")
+_NETWORK = ("model", "depth", "filters", "kernel_size", "out", "data_root")
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,8 @@ class Maps:
     """Side of what is drawn of the photograph, in its pixels: where it has most
     detail."""
 
-    sigma: float | None = None
-    """Noise level in 0..255. Default: the card's if it has one level, or 25."""
-
-    scale: int | None = None
-    """Factor of the super resolution. Default: the model's own."""
+    settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
+    """With what the networks are tried."""
 
     out: Path = Path("maps.png")
     """The figure."""
@@ -95,11 +97,8 @@ class Compare:
     crop: int = 96
     """Side of what is shown of an image, in its pixels: where it has most detail."""
 
-    sigma: float | None = None
-    """Noise level in 0..255. Default: the first card's if it has one, or 25."""
-
-    scale: int | None = None
-    """Factor of the super resolution. Default: the first model's own."""
+    settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
+    """With what the models are tried."""
 
     data_root: Path | None = None
     """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
@@ -117,12 +116,12 @@ def draw_maps(config: Maps) -> None:
     """
     require_positive(crop=config.crop)
     names = [config.model] if config.twin is None else [config.model, config.twin]
-    models, protocol = _models(names, config)
-    example = scoring.example(_photograph(config.image), protocol)
+    models, task = _models(names, config.settings)
+    example = task.example(config.image, _pixels(config.image))
     truth = drawing.detailed(example.clean, config.crop)
     columns = []
     for name, model in models:
-        given = example.given_to(model)
+        given = _given_to(model, example)
         scale = example.clean.shape[0] // given.shape[0]
         crop = tuple(slice(p.start // scale, -(-p.stop // scale)) for p in truth)
         found = activation_maps(model, given, crop=crop)
@@ -131,13 +130,12 @@ def draw_maps(config: Maps) -> None:
         columns.append(
             drawing.Column(
                 f"{name} ({_parameters(model)})",
-                _panel(example.baseline, example, protocol, truth, "input "),
-                _panel(restored, example, protocol, truth, "restored "),
+                _panel(example.baseline, example, task, truth, "input "),
+                _panel(restored, example, task, truth, "restored "),
                 _activation(found, config.activation),
             )
         )
-    degradation = _degradation(protocol.task, [protocol.sigma], protocol.scale)
-    note = f"{config.image}: {degradation}; PSNR of the whole image"
+    note = f"{config.image}: {task.degradation}; PSNR of the whole image"
     _write(drawing.maps(columns, note), config.out, palette=True)
 
 
@@ -147,7 +145,7 @@ def draw_convergence(config: Convergence) -> None:
     Raises:
         ValueError: A folder holds no training, or they differ in more than the network.
     """
-    recipes = [_recipe(run) for run in config.runs]
+    recipes = [runs.recipe(run) for run in config.runs]
     first = recipes[0]
     for run, recipe in zip(config.runs, recipes, strict=True):
         unequal = [
@@ -164,7 +162,7 @@ def draw_convergence(config: Convergence) -> None:
     curves = []
     for run in config.runs:
         model = evaluate.load_model(str(run / "model"))
-        rows = History.read(run / "log.csv")
+        rows = history.read(run / "log.csv")
         curves.append(
             drawing.Curve(
                 f"{model.name}, {_depth(model)} layers, {_parameters(model)}",
@@ -172,11 +170,10 @@ def draw_convergence(config: Convergence) -> None:
                 [float(row["val_psnr"]) for row in rows],
             )
         )
-    degradation = _degradation(first["task"], first["sigma"], first["scale"])
     note = (
-        f"{degradation}; trained on {', '.join(first['data'])}, {first['batch_size']} "
-        f"patches of {first['patch_size']}x{first['patch_size']} a step, seed "
-        f"{first['seed']}"
+        f"{tasks.from_card(first).degradation}; trained on "
+        f"{', '.join(first['data'])}, {first['batch_size']} patches of "
+        f"{first['patch_size']}x{first['patch_size']} a step, seed {first['seed']}"
     )
     data = f"the first {first['validation_images']} images of {first['validation']}"
     _write(drawing.convergence(curves, data, note), config.out)
@@ -190,25 +187,22 @@ def draw_comparison(config: Compare) -> None:
             things.
     """
     require_positive(crop=config.crop, limit=config.limit)
-    models, protocol = _models(config.models, config)
-    examples = scoring.examples(config.data, protocol, config.data_root)
+    models, task = _models(config.models, config.settings)
     rows = []
-    for example in islice(examples, config.limit):
+    for example in first_examples(config.data, task, config.data_root, config.limit):
         crop = drawing.detailed(example.clean, config.crop)
-        results = [restore(example.given_to(model), model) for _, model in models]
+        results = [restore(_given_to(model, example), model) for _, model in models]
         panels = [
-            _panel(image, example, protocol, crop)
-            for image in (example.baseline, *results)
+            _panel(image, example, task, crop) for image in (example.baseline, *results)
         ]
         original = drawing.Panel(example.clean[crop], Path(example.name).stem)
         rows.append([*panels, original])
     titles = [
-        {"denoise": "noisy", "derain": "rainy", "sr": "bicubic"}[protocol.task],
+        task.degraded_title,
         *(f"{name}\n{_parameters(model)}" for name, model in models),
         "original",
     ]
-    degradation = _degradation(protocol.task, [protocol.sigma], protocol.scale)
-    note = f"{degradation}; PSNR of the whole image"
+    note = f"{task.degradation}; PSNR of the whole image"
     _write(drawing.sheet(titles, rows, note), config.out)
 
 
@@ -234,20 +228,19 @@ def print_statistics(name: str, found: dict[str, ActivationMaps]) -> None:
     evaluate.console().print(table)
 
 
-def _models(names, config) -> tuple[list[tuple[str, keras.Model]], scoring.Protocol]:
-    """Short names and models, and how images are degraded for all of them."""
-    models, protocols = [], {}
+def _models(names, settings) -> tuple[list[tuple[str, keras.Model]], Task]:
+    """Short names and models, and what all of them do."""
+    models, found = [], {}
     for name in names:
         model = evaluate.load_model(name)
         models.append((_short(name), model))
-        settings = evaluate.Config(name, (), sigma=config.sigma, scale=config.scale)
-        protocols[name] = evaluate.find_protocol(settings, model)
-    if len(set(protocols.values())) > 1:
+        found[name] = evaluate.find_task(name, model, settings=settings)
+    if len(set(found.values())) > 1:
         raise ValueError(
             "The models restore different things: "
-            + "; ".join(f"{name}: {one}" for name, one in protocols.items())
+            + "; ".join(f"{name}: {task}" for name, task in found.items())
         )
-    return models, protocols[names[0]]
+    return models, found[names[0]]
 
 
 def _short(name: str) -> str:
@@ -256,18 +249,21 @@ def _short(name: str) -> str:
     return path.parent.name if path.name == "model" else path.stem
 
 
-def _photograph(name: str) -> datasets.Photograph:
+def _pixels(name: str) -> np.ndarray:
     sample = sample_photographs()
-    pixels = sample[name] if name in sample else images.read(name).pixels
+    pixels = sample[name] if name in sample else files.read(name).pixels
     if pixels.dtype != np.uint8:
         raise ValueError(f"An 8-bit image is needed. Received: {name}, {pixels.dtype}")
-    return datasets.Photograph(name, pixels.reshape(*pixels.shape[:2], -1))
+    return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _panel(image, example, protocol, crop, label="") -> drawing.Panel:
+def _given_to(model: keras.Model, example: Example) -> np.ndarray:
+    return example.given_to(receptive_field(model).scale)
+
+
+def _panel(image, example, task, crop, label="") -> drawing.Panel:
     """A crop of an image, and the PSNR of all of it."""
-    is_sr = protocol.task == "sr"
-    decibels = psnr(image, example.clean, protocol.scale if is_sr else 0)
+    decibels = psnr(image, example.clean, task.shave, task.spaces()[""])
     return drawing.Panel(image[crop], f"{label}{decibels:.2f} dB")
 
 
@@ -288,42 +284,27 @@ def _depth(model: keras.Model) -> int:
     return sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
 
 
-def _degradation(task: str, sigma: Iterable[float], scale: int) -> str:
-    if task == "denoise":
-        return f"noise of sigma {'-'.join(f'{level:g}' for level in sigma)}"
-    return f"super resolution x{scale}" if task == "sr" else "rain"
-
-
-def _recipe(run: Path) -> dict:
-    path = run / "training.json"
-    if not path.is_file():
-        raise ValueError(f"{str(run)!r} is not the folder of a training.")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _write(figure, path: Path, palette: bool = False) -> None:
-    """Writes a figure; one of few colours is half as large with a palette."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a figure; one of few colors is half as large with a palette."""
     image = Image.fromarray(drawing.pixels(figure))
     if palette:
         image = image.quantize(256, dither=Image.Dither.NONE)
-    image.save(path, optimize=True)
+    with replacing(path) as partial:
+        image.save(partial, optimize=True)
     print(f"Wrote {path}.")
 
 
 def main() -> None:
     """Reads the command line and draws."""
     command = tyro.cli(Maps | Convergence | Compare, description=__doc__)
+    require("matplotlib", "train")
     draw = {
         Maps: draw_maps,
         Convergence: draw_convergence,
         Compare: draw_comparison,
     }[type(command)]
-    try:
-        draw(command)
-    except ValueError as error:
-        sys.exit(f"figures.py: {error}")
+    draw(command)
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "figures.py")

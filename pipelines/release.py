@@ -6,26 +6,28 @@ It is scored on the test sets of its task, and on the sample photographs, on whi
 every later change of the package must reach the same score.
 """
 
-import os
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
+import keras
 import tyro
 
-from pipelines import datasets, evaluate
-from xunit_keras import count_parameters, zoo
+from pipelines import evaluate
+from pipelines.data import datasets
+from pipelines.evaluate import Settings
+from xunit_keras import zoo
+from xunit_keras.runtime.models import Card, card
+from xunit_keras.tasks import Task
 
 ZOO = Path(__file__).resolve().parent.parent / "saved_models"
-_TEST_SETS = {
-    ("denoise", 1): ("bsd68",),
-    ("denoise", 3): ("cbsd68",),
-    ("derain", 3): ("rain12",),
-    ("sr", 1): ("set5", "set14", "bsd100"),
-}
 
 
 @dataclass(frozen=True)
@@ -39,54 +41,71 @@ class Config:
     """Name in the zoo."""
 
     data: tuple[str, ...] = ()
-    """Test sets to score. By task and channels: bsd68, cbsd68; rain12; or set5,
-    set14 and bsd100."""
+    """Test sets to score. Default: those of the task."""
 
     sigma: tuple[float, ...] = ()
     """Noise levels to score. Default: the one of the training."""
+
+    quality: tuple[int, ...] = ()
+    """Qualities of JPEG to score. Default: the one of the training."""
 
     data_root: Path | None = None
     """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
 
 
-def release(config: Config) -> None:
+def release(config: Config) -> Card:
     """Scores a trained model and writes it into the zoo.
 
+    Returns:
+        Its card.
+
     Raises:
-        ValueError: The run has no finished model, or a test set is missing.
+        ValueError: The run has no model, or a test set is missing or damaged.
     """
     folder = config.run / "model"
     model = zoo.load(folder)
-    card = zoo.card(folder)
-    card["parameters"] = count_parameters(model).total
-    card["scores"] = []
-    for sigma in config.sigma or (None,):
-        score = evaluate.Config(str(folder), (), sigma=sigma)
-        protocol = evaluate.find_protocol(score, model)
-        test_sets = config.data or _TEST_SETS[protocol.task, protocol.channels]
-        for data in (*test_sets, datasets.SAMPLE):
-            rows = evaluate.evaluate(model, data, protocol, config.data_root)
-            evaluate.print_table(data, protocol, rows)
-            card["scores"].append(
-                {
-                    "data": data,
-                    "protocol": str(protocol),
-                    **({"sigma": protocol.sigma} if protocol.task == "denoise" else {}),
-                    "images": len(rows),
-                    **{k: round(v, 4) for k, v in evaluate.means(rows).items()},
-                }
-            )
-    zoo.save(model, ZOO / config.name, card)
-    print(f"Released {config.name} in {ZOO / config.name}.")
+    asked = [Settings(sigma=sigma) for sigma in config.sigma]
+    asked += [Settings(quality=quality) for quality in config.quality]
+    scores = []
+    for settings in asked or [Settings()]:
+        task = evaluate.find_task(str(folder), model, settings=settings)
+        for data in (*(config.data or task.test_sets), datasets.SAMPLE):
+            scores.append(_score(model, data, task, config.data_root))
+    known = dataclasses.replace(card(folder), scores=tuple(scores))
+    return zoo.save(model, ZOO / config.name, known)
+
+
+def _score(
+    model: keras.Model, data: str, task: Task, data_root: Path | None
+) -> dict[str, Any]:
+    """Scores a model on a data set; what its card says of it."""
+    evaluation = evaluate.evaluate(model, data, task, data_root)
+    evaluate.print_table(evaluation, task)
+    if evaluation.left_out:
+        raise ValueError(
+            f"A score is that of a whole set: {evaluation.left_out[0].reason}"
+        )
+    settings = {
+        name: getattr(task, name)
+        for name in task.settings()
+        if name not in ("channels", "seed")
+    }
+    return {
+        "data": data,
+        "protocol": str(task),
+        # Scored with one value, where a training may have a range.
+        **{k: v[0] if isinstance(v, tuple) else v for k, v in settings.items()},
+        "images": len(evaluation.scores),
+        **{name: round(value, 4) for name, value in evaluation.means.items()},
+    }
 
 
 def main() -> None:
     """Reads the command line and releases."""
-    try:
-        release(tyro.cli(Config, description=__doc__))
-    except ValueError as error:
-        sys.exit(f"release.py: {error}")
+    config = tyro.cli(Config, description=__doc__)
+    released = release(config)
+    print(f"Released {released.name} in {ZOO / config.name}.")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "release.py")

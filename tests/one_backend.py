@@ -21,15 +21,15 @@ LAYERS = {
     "native": lambda **kwargs: depthwise("native", **kwargs),
     "shifts": lambda **kwargs: depthwise("shifts", **kwargs),
     "blocks": lambda **kwargs: depthwise("blocks", **kwargs),
-    "norm": lambda data_format="channels_last", **kwargs: xk.BatchNormalization(
+    "norm": lambda data_format="channels_last", **kwargs: xk.FusedBatchNormalization(
         axis=-1 if data_format == "channels_last" else 1, **kwargs
     ),
     "bicubic_2": lambda **kwargs: xk.BicubicUpsampling(2, **kwargs),
     "bicubic_3": lambda **kwargs: xk.BicubicUpsampling(3, **kwargs),
 }
 NETWORKS = {
-    "xdncnn": lambda: xk.xdncnn(3, 9, 4, channels=3),
-    "xsrcnn_f": lambda: xk.xsrcnn_f(3, residual=True, kernel_size=5),
+    "xdncnn": lambda: xk.xdncnn(depth=3, kernel_size=9, filters=4, channels=3),
+    "xsrcnn_f": lambda: xk.xsrcnn_f(scale=3, residual=True, kernel_size=5),
 }
 
 

@@ -95,11 +95,11 @@ def bicubic(image, scale):
     def axis_taps(size):
         """For every output sample, pairs of input index and weight."""
         for n in range(math.ceil(size * scale)):
-            centre = (n + Fraction(1, 2)) / scale - Fraction(1, 2)
-            first = math.floor(centre - 2 * stretch)
-            last = math.ceil(centre + 2 * stretch)
+            center = (n + Fraction(1, 2)) / scale - Fraction(1, 2)
+            first = math.floor(center - 2 * stretch)
+            last = math.ceil(center + 2 * stretch)
             taps = range(first, last + 1)
-            weights = [keys(float((centre - i) / stretch)) for i in taps]
+            weights = [keys(float((center - i) / stretch)) for i in taps]
             yield [
                 (mirrored(i, size), weight / sum(weights))
                 for i, weight in zip(taps, weights, strict=True)

@@ -7,22 +7,16 @@ from rich.console import Console
 
 import xunit_keras
 from xunit_keras import benchmark, zoo
-from xunit_keras.benchmark import multiply_adds
 from xunit_keras.cli import main
-
-
-def test_multiply_adds_by_hand():
-    pixels = 10 * 7
-    xdncnn = 9 * (64 + 7 * 64 * 64 + 64) + 8 * 81 * 64
-    assert multiply_adds(xunit_keras.xdncnn(), 10, 7) == pixels * xdncnn
-    srcnn = 81 * 64 + 25 * 64 * 32 + 25 * 32
-    assert multiply_adds(xunit_keras.srcnn(scale=3), 10, 7) == pixels * 9 * srcnn
+from xunit_keras.runtime.models import Card
 
 
 @pytest.fixture(scope="module")
 def measurements(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
-    card = {"task": "sr", "scale": 2, "channels": 1}
+    card = Card(
+        name="", task="sr", network="xsrcnn_f", scale=2, channels=1, parameters=0
+    )
     zoo.save(xunit_keras.xsrcnn_f(scale=2), folder, card)
     with pytest.MonkeyPatch.context() as patch:
         # A process of its own takes long to import TensorFlow.
@@ -99,7 +93,9 @@ def test_twins_take_the_same_images():
     assert found["dncnn-rgb"] == (3, None)
     assert found["xdncnn"] == (1, "dncnn")
     assert found["dncnn"] == (1, None)
-    twin, build = benchmark._twin_of(xunit_keras.xsrresnet(3, blocks=1, channels=3))
+    twin, build = benchmark._twin_of(
+        xunit_keras.xsrresnet(scale=3, blocks=1, channels=3)
+    )
     assert twin == "srresnet-x3"
     assert build().output_shape == (None, None, None, 3)
 

@@ -7,7 +7,7 @@ from networks import noisy
 
 from examples import unet_denoiser
 from xunit_keras import count_parameters
-from xunit_keras.receptive_field import receptive_field
+from xunit_keras.graphs.receptive_field import receptive_field
 
 
 def test_the_unets_are_of_one_size_and_start_from_the_image_as_it_came():

@@ -48,7 +48,7 @@ def test_on_the_real_sets(real_data, name, score):
 def test_cards_are_complete(name):
     card = zoo.card(name)
     for field in (
-        *("task", "network", "scale", "channels", "data", "stages", "licence"),
+        *("task", "network", "scale", "channels", "data", "stages", "license"),
         *("sha256", "parameters", "scores"),
     ):
         assert card.get(field) not in (None, "", []), field

@@ -1,4 +1,4 @@
-"""`restore`: tiles against the whole image, types, colour, self-ensemble."""
+"""`restore`: tiles against the whole image, types, color, self-ensemble."""
 
 import itertools
 import os
@@ -10,42 +10,33 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from networks import as_trained, unet
 
 import xunit_keras
-from xunit_keras import restoration, zoo
-from xunit_keras.colour import rgb_to_ycbcr, ycbcr_to_rgb
-from xunit_keras.images import from_float, to_float
-from xunit_keras.receptive_field import receptive_field
-from xunit_keras.resize import imresize
-from xunit_keras.restoration import enlarge, restore
-
-
-def randomize(model, seed=0):
-    """Weights that leave no part of a network dead, moving averages included."""
-    random = np.random.default_rng(seed)
-    for weight in model.weights:
-        if "variance" in weight.path:
-            values = random.uniform(0.5, 1.5, weight.shape)
-        else:
-            fan_in = np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 16
-            values = random.normal(scale=fan_in**-0.5, size=weight.shape)
-        weight.assign(values)
-    return model
+from xunit_keras import zoo
+from xunit_keras.exporting import serving
+from xunit_keras.graphs.receptive_field import receptive_field
+from xunit_keras.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
+from xunit_keras.imaging.resize import imresize
+from xunit_keras.restoration import open_network, restore
+from xunit_keras.runtime import models
+from xunit_keras.runtime.models import Card
+from xunit_keras.runtime.network import Network
 
 
 @pytest.fixture(scope="module")
 def denoiser():
-    return randomize(xunit_keras.xdncnn(depth=3, filters=4))
+    return as_trained(xunit_keras.xdncnn(depth=3, filters=4))
 
 
 @pytest.fixture(scope="module")
-def colour_denoiser():
-    return randomize(xunit_keras.xderain(depth=3, filters=4))
+def color_denoiser():
+    return as_trained(xunit_keras.xderain(depth=3, filters=4))
 
 
 @pytest.fixture(scope="module")
 def enlarger():
-    return randomize(xunit_keras.xsrcnn_f(scale=3))
+    return as_trained(xunit_keras.xsrcnn_f(scale=3))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +51,7 @@ def hourglass():
         layers.Conv2D(1, 3, padding="same"),
     ):
         outputs = layer(outputs)
-    return randomize(keras.Model(image, outputs))
+    return as_trained(keras.Model(image, outputs))
 
 
 def random_image(*shape, seed=0):
@@ -114,11 +105,11 @@ def test_sizes_that_a_model_does_not_keep(hourglass, tile):
         restore(random_image(30, 40), hourglass, tile=tile)
 
 
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize("name", models.list_models())
 def test_tiles_of_released_models(name):
     model = zoo.load(name)
     field = receptive_field(model)
-    channels = zoo.card(name)["channels"]
+    channels = models.card(name).channels
     tile = 2 * field.radius
     image = random_image(3 * tile + 7, 4 * tile + 2, channels)
     np.testing.assert_allclose(
@@ -130,7 +121,7 @@ def test_tiles_of_released_models(name):
 def windows(monkeypatch):
     """Shapes of what models are given."""
     shapes = []
-    runner = restoration._runner
+    runner = serving._runner
 
     def recording(*arguments):
         run = runner(*arguments)
@@ -141,7 +132,7 @@ def windows(monkeypatch):
 
         return recorded
 
-    monkeypatch.setattr(restoration, "_runner", recording)
+    monkeypatch.setattr(serving, "_runner", recording)
     return shapes
 
 
@@ -167,16 +158,6 @@ def test_one_window_where_the_image_is_small(denoiser, windows):
     assert {shape[1] for shape in windows} == {30}
 
 
-def test_automatic_tile(denoiser, windows):
-    """Windows stay below their bound, in output pixels, and mostly useful."""
-    for model in (denoiser, xunit_keras.xdncnn(), xunit_keras.xsrcnn_f(scale=4)):
-        field = receptive_field(model)
-        tile = restoration.auto_tile(field)
-        window = tile + 2 * field.radius
-        assert window * field.scale <= restoration.AUTO_WINDOW
-        assert (window / tile) ** 2 < 1.3
-
-
 def test_a_model_is_compiled_once(denoiser):
     class Counting(layers.ReLU):
         calls = 0
@@ -189,29 +170,12 @@ def test_a_model_is_compiled_once(denoiser):
     model = keras.Model(image, Counting()(image))
     Counting.calls = 0
     for size in ((5, 6), (40, 30), (7, 7)):
-        restore(random_image(*size), model, tile=8)
+        restore(random_image(*size), model, tile=8, tile_overlap=0)
     if keras.config.backend() == "tensorflow":
         assert Counting.calls == 1
 
 
-def test_integers(denoiser):
-    for dtype in (np.uint8, np.uint16):
-        image = from_float(random_image(20, 30), dtype)
-        restored = restore(image, denoiser)
-        assert (restored.dtype, restored.shape) == (dtype, (20, 30))
-        expected = restore(to_float(image), denoiser)
-        np.testing.assert_array_equal(restored, from_float(expected, dtype))
-
-
-def test_floats_beyond_the_range_reach_the_model():
-    image = keras.Input((None, None, 1))
-    halving = keras.Model(image, image / 2)
-    noisy = np.array([[-0.5, 0.5, 1.5, 3.0]])
-    np.testing.assert_allclose(restore(noisy, halving), [[0, 0.25, 0.75, 1]])
-    assert noisy.min() == -0.5
-
-
-def test_grey_denoiser_on_colour(denoiser):
+def test_gray_denoiser_on_color(denoiser):
     image = random_image(20, 30, 3)
     restored = restore(image, denoiser)
     assert restored.shape == (20, 30, 3)
@@ -221,7 +185,7 @@ def test_grey_denoiser_on_colour(denoiser):
 
 
 @pytest.mark.parametrize("tile", [0, 5])
-def test_luminance_enlarger_on_colour(enlarger, tile):
+def test_luminance_enlarger_on_color(enlarger, tile):
     image = random_image(14, 25, 3)
     ycbcr = rgb_to_ycbcr(image)
     expected = imresize(ycbcr, 3)
@@ -231,10 +195,10 @@ def test_luminance_enlarger_on_colour(enlarger, tile):
     np.testing.assert_allclose(restored, expected, rtol=0, atol=2e-5)
 
 
-def test_colour_model_on_grey(colour_denoiser):
+def test_color_model_on_gray(color_denoiser):
     image = random_image(20, 30)
-    expected = predict(colour_denoiser, np.dstack([image] * 3)).mean(axis=2)
-    restored = restore(image, colour_denoiser)
+    expected = predict(color_denoiser, np.dstack([image] * 3)).mean(axis=2)
+    restored = restore(image, color_denoiser)
     np.testing.assert_allclose(restored, np.clip(expected, 0, 1), atol=1e-5)
 
 
@@ -269,40 +233,14 @@ def test_channels_first():
     np.testing.assert_allclose(restored, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9, 11), (9, 11, 3), (1, 1)])
-def test_enlarge(shape):
-    image = from_float(random_image(*shape), np.uint8)
-    expected = imresize(image.reshape(*shape[:2], -1), 4)
-    enlarged = enlarge(image, 4)
-    assert enlarged.dtype == np.uint8
-    difference = enlarged.reshape(expected.shape).astype(int) - expected
-    assert np.abs(difference).max() <= 1  # Rounding of halves.
-
-
 def test_models_by_name_and_path(denoiser, tmp_path):
-    card = {"task": "denoise", "sigma": [25.0], "channels": 1, "scale": 1}
+    card = Card(name="", task="denoise", network="xdncnn", channels=1, parameters=0)
     zoo.save(denoiser, tmp_path / "small", card)
     denoiser.save(tmp_path / "small.keras")
     image = random_image(15, 16)
     expected = restore(image, denoiser)
     for path in (tmp_path / "small", str(tmp_path / "small.keras")):
         np.testing.assert_array_equal(restore(image, path), expected)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 5), np.int32),
-        np.zeros((4, 5), bool),
-        np.zeros((4, 5, 4), np.uint8),
-        np.zeros((1, 4, 5, 3), np.uint8),
-        np.zeros(7, np.uint8),
-        np.zeros((0, 5), np.uint8),
-    ],
-)
-def test_images_refused(denoiser, image):
-    with pytest.raises(ValueError, match="`image` must be"):
-        restore(image, denoiser)
 
 
 @pytest.mark.parametrize("tile", [-1, 2.5, True, "large", None])
@@ -322,6 +260,110 @@ def test_models_refused():
     classifier = keras.Model(image, layers.GlobalAveragePooling2D()(image))
     with pytest.raises(ValueError, match="has one image"):
         restore(random_image(4, 4), classifier)
+
+
+def test_models_as_users_write_them(denoiser):
+    """One image in and one out, however that is said."""
+    image = random_image(20, 19)
+    expected = restore(image, denoiser, tile=6)
+    x = keras.Input((None, None, 1))
+    y = denoiser(x)
+    nested = keras.Sequential([keras.Input((None, None, 1)), denoiser])
+    for model in (
+        keras.Model([x], [y]),
+        keras.Model({"a": x}, {"b": y}),
+        keras.Model([x], y),
+        nested,
+    ):
+        restored = restore(image, model, tile=6)
+        np.testing.assert_allclose(restored, expected, atol=1e-6)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.convolution = layers.Conv2D(1, 3, padding="same")
+
+    def call(self, inputs):
+        return inputs + self.convolution(inputs)
+
+
+def test_a_subclassed_model_needs_to_be_told_how_far_it_looks():
+    model = Subclassed()
+    model.build((None, None, None, 1))
+    as_trained(model)
+    image = random_image(40, 50)
+    with pytest.raises(ValueError, match="tile_overlap"):
+        restore(image, model)
+    expected = np.clip(predict(model, image[..., None])[..., 0], 0, 1)
+    for told in ({"tile": 0}, {"tile": 7, "tile_overlap": 1}):
+        np.testing.assert_allclose(restore(image, model, **told), expected, atol=1e-5)
+
+
+def test_a_normalization_of_the_pixel_needs_no_telling_or_can_be_told():
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    outputs = layers.Conv2D(3, 1)(layers.LayerNormalization()(x))
+    model = as_trained(keras.Model(image, outputs))
+    photograph = random_image(30, 33, 3)
+    expected = restore(photograph, model, tile=0)
+    restored = restore(photograph, model, tile=8, tile_overlap=1)
+    np.testing.assert_allclose(restored, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_upsampling(interpolation):
+    image = keras.Input((None, None, 1))
+    x = layers.UpSampling2D(2, interpolation=interpolation)(image)
+    model = as_trained(keras.Model(image, layers.Conv2D(1, 3, padding="same")(x)))
+    photograph = random_image(24, 30, 1)
+    expected = np.clip(predict(model, photograph), 0, 1)
+    # Interpolations beyond the border differ from those inside: whole images only
+    # where the layer says so.
+    restored = restore(photograph, model, tile=9)
+    np.testing.assert_allclose(restored, expected, atol=1e-4)
+
+
+def test_an_open_network_keeps_its_weights():
+    model = as_trained(xunit_keras.xdncnn(depth=3, filters=4))
+    image = random_image(9, 8)
+    network = open_network(model)
+    assert isinstance(network, Network)
+    before = restore(image, model)
+    np.testing.assert_array_equal(restore(image, network), before)
+    model.get_layer("conv_3").kernel.assign(model.get_layer("conv_3").kernel * 2)
+    np.testing.assert_array_equal(restore(image, network), before)
+    assert np.abs(restore(image, model) - before).max() > 1e-3
+
+
+def test_exported_files(denoiser, tmp_path):
+    image = random_image(30, 31)
+    expected = restore(image, denoiser, tile=0)
+    path = tmp_path / "model.onnx"
+    xunit_keras.export(denoiser, path, "onnx")
+    radius = receptive_field(denoiser).radius
+    for told in ({"tile": 0}, {"tile": 9, "tile_overlap": radius}):
+        np.testing.assert_allclose(restore(image, path, **told), expected, atol=1e-4)
+    with pytest.raises(ValueError, match=r"runs on onnxruntime.*engine='litert'"):
+        restore(image, path, engine="litert")
+
+
+def test_a_unet_of_an_odd_size():
+    with pytest.raises(ValueError, match="multiples"):
+        restore(random_image(31, 30), unet())
+
+
+def test_what_is_no_model(denoiser):
+    with pytest.raises(ValueError, match=r"`model` must be a Keras model.*Received: 7"):
+        restore(random_image(4, 4), 7)
+    with pytest.raises(ValueError, match="engine='gpu'"):
+        restore(random_image(4, 4), denoiser, engine="gpu")
+    with pytest.raises(ValueError, match="`threads` must be at least 1"):
+        restore(random_image(4, 4), denoiser, threads=0)
+    grayscale = keras.Input((None, None, 1))
+    colorize = keras.Model(grayscale, layers.Conv2D(3, 3, padding="same")(grayscale))
+    with pytest.raises(ValueError, match="channel"):
+        restore(random_image(4, 4), colorize)
 
 
 _OTHER_BACKEND = """

@@ -1,62 +1,73 @@
 """What the programs keep in their folders, never seen in part."""
 
-import csv
 import dataclasses
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pipelines import program, runs
+from xunit_keras import atomic
 
 
-def claim(path: Path, settings: dict) -> None:
+@contextmanager
+def claimed(path: Path, settings: dict[str, Any], shared: bool = False) -> Iterator:
     """Takes a folder by writing the settings of what happens in it.
 
     Args:
         path: The file of the settings, in the folder.
         settings: Dictionaries and dataclasses of what JSON can hold.
+        shared: Whether other processes may work in the folder meanwhile.
 
     Raises:
-        ValueError: The folder holds something with other settings.
+        ValueError: The folder holds something with other settings, another process has
+            it, or it cannot be written.
     """
-    now = json.loads(_dump(settings))
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != now:
+    now = plain(settings)
+    _check(path, now)
+    if shared:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, now)
+        yield
+        return
+    with runs.locked(path.parent):
+        _write(path, now)
+        yield
+
+
+def _check(path, now) -> None:
+    program.check_writable(path.parent)
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    if before != now:
         raise ValueError(
             f"{path.parent} holds a {path.stem} with other settings, see {path.name} "
             "there. Give the same, or another --out."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, now)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under another name first, so that it is never seen in part."""
-    partial = path.with_name(f"partial.{os.getpid()}.{path.name}")
-    write(partial)
-    partial.replace(path)
+def _write(path, now) -> None:
+    _check(path, now)  # Another process may have been faster.
+    if not path.exists():
+        atomic.write_json(path, now)
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, never seen in part; dataclasses become dictionaries."""
-    text = _dump(content)
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    atomic.write_json(path, plain(content))
 
 
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Writes rows with the same keys as a CSV file, never seen in part."""
+def plain(content: Any) -> Any:
+    """Content as JSON holds it."""
 
-    def write(partial):
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_whole(path, write)
-
-
-def _dump(content):
     def convert(value):
         return (
             dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)
         )
 
-    return json.dumps(content, indent=2, default=convert) + "\n"
+    return json.loads(json.dumps(content, default=convert))

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import keras
+import keras_tuner
 
-try:
-    import keras_tuner
-except ImportError as error:
-    raise ImportError(
-        'The search needs KerasTuner: pip install "xunit-keras[tune]".'
-    ) from error
-
-from pipelines import train
-from xunit_keras.budget import ParameterCount, count_chain, filters_for_budget
+from pipelines import building
+from pipelines.building import Blueprint
+from pipelines.configuration import Config
+from tuning.budget import count_chain, filters_for_budget
+from xunit_keras.graphs.counting import ParameterCount
 from xunit_keras.layers import BicubicUpsampling, XUnit
 from xunit_keras.models.building import (
     Start,
@@ -80,6 +77,11 @@ class Architecture:
             f"{'-'.join(map(str, self.filters))}, {self.activation}"
         )
         return text if self.residual else text + ", not residual"
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """What a training takes."""
+        return Blueprint("searched", dataclasses.asdict(self), self.build)
 
     def build(self, name: str = "searched") -> keras.Model:
         """The model: `(batch, height, width, channels)`, values in [0, 1].
@@ -201,7 +203,7 @@ class BudgetHyperModel(keras_tuner.HyperModel):
     >>> model = hypermodel.build(keras_tuner.HyperParameters())
     """
 
-    def __init__(self, space: Space, config: train.Config):
+    def __init__(self, space: Space, config: Config):
         super().__init__(name="budget")
         self.space = space
         self.config = config
@@ -217,7 +219,7 @@ class BudgetHyperModel(keras_tuner.HyperModel):
         Raises:
             ValueError: They cannot meet the budget.
         """
-        depth = values["depth"]
+        task, depth = self.config.target, values["depth"]
         kernels = (
             values["first_kernel"],
             *[values["middle_kernel"]] * (depth - 2),
@@ -229,13 +231,13 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             filters_for_budget(
                 values["budget"],
                 kernels,
-                self.config.channels,
+                task.channels,
                 xunit_kernel,
                 TOLERANCE,
             ),
             xunit_kernel,
-            self.config.channels,
-            self.config.scale,
+            task.channels,
+            task.scale,
             bool(values.get("residual", self.config.residual)),
         )
 
@@ -247,7 +249,7 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             return False
         return True
 
-    def training(self, values: dict) -> train.Config:
+    def training(self, values: dict) -> Config:
         """How the network of some values is trained."""
         rate = values.get("learning_rate", self.config.learning_rate)
         # Between machines, KerasTuner sends 32-bit numbers.
@@ -264,4 +266,4 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             architecture = self.architecture(hp.values)
         except ValueError as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
-        return train.build(self.training(hp.values), lambda _: architecture.build())
+        return building.compiled(self.training(hp.values), architecture.blueprint)

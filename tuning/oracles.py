@@ -160,7 +160,7 @@ class BayesianOracle(SearchOracle, keras_tuner.oracles.BayesianOptimizationOracl
             # About the scales of the process, which nobody here can set.
             warnings.simplefilter("ignore")
             response = super().populate_space(trial_id)
-        # The process knows nothing of budgets, and proposes favourites again.
+        # The process knows nothing of budgets, and proposes favorites again.
         if response["values"] and self._duplicate(response["values"]):
             return self._random_populate_space()
         return response

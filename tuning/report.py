@@ -10,31 +10,46 @@ fronts: the networks that no other one beats in both. `report.json`, `report.csv
 
 import dataclasses
 import json
-import os
 import statistics
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import tuning  # noqa: F401  (says what is missing)
+from pipelines import program
+
+# isort: split
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import train
-from tuning.files import write_csv, write_json, write_whole
+from pipelines.configuration import Config
+from pipelines.tables import write_csv
+from tuning.files import write_json
 from tuning.hypermodel import Architecture
 from tuning.search import ranked
-from tuning.training import TrainingFailedError, train_apart
+from tuning.training import train_apart
 from xunit_keras import zoo
-from xunit_keras.benchmark import environment, multiply_adds
-from xunit_keras.engines import EngineName, load_engine
-from xunit_keras.exports import export
-from xunit_keras.formats import FORMATS, FormatName, scale_of
+from xunit_keras.atomic import replacing
+from xunit_keras.benchmark import environment
+from xunit_keras.exporting import export, formats, open_model
+from xunit_keras.graphs.counting import multiply_adds
+from xunit_keras.graphs.image_model import scale_on
+from xunit_keras.packages import require
+from xunit_keras.runtime import engines
+from xunit_keras.runtime.models import card
+
+# Choices come from the registries, which type checkers cannot see.
+if TYPE_CHECKING:
+    EngineName = FormatName = str
+else:
+    EngineName = Literal[tuple(engines.ENGINES)]
+    FormatName = Literal[tuple(formats.names())]
 
 COSTS = {
     "parameters": "parameters",
@@ -69,7 +84,7 @@ class Report:
     """What to export the retrained network as."""
 
 
-def read_search(folder: Path) -> tuple[train.Config, list[dict]]:
+def read_search(folder: Path) -> tuple[Config, list[dict]]:
     """How a search trains, and its completed trials, best first.
 
     Raises:
@@ -78,7 +93,7 @@ def read_search(folder: Path) -> tuple[train.Config, list[dict]]:
     try:
         settings = json.loads((folder / "search.json").read_text(encoding="utf-8"))
         rows = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{folder} holds no search with results: {error.filename} is missing."
         ) from None
@@ -90,7 +105,7 @@ def read_search(folder: Path) -> tuple[train.Config, list[dict]]:
     }
     root = config["data_root"]
     config.update(out=folder, data_root=None if root is None else Path(root))
-    return train.Config(**config), ranked(rows)
+    return Config(**config), ranked(rows)
 
 
 def architecture_of(row: dict) -> Architecture:
@@ -108,18 +123,18 @@ def add_costs(rows: list[dict], report: Report) -> None:
     are medians for one image; the networks run in turns.
     """
     networks = [architecture_of(row).build() for row in rows]
-    engines = [load_engine(model, report.engine, report.threads) for model in networks]
+    runners = [open_model(model, report.engine, report.threads) for model in networks]
     rng = np.random.default_rng(0)
     channels = networks[0].input_shape[-1]
     image = rng.random((1, report.size, report.size, channels), dtype=np.float32)
-    times = [[] for _ in engines]
+    times = [[] for _ in runners]
     for _ in range(report.repeats + 1):
-        for engine, taken in zip(engines, times, strict=True):
+        for run_network, taken in zip(runners, times, strict=True):
             started = time.perf_counter()
-            engine(image)
+            run_network(image)
             taken.append(1000.0 * (time.perf_counter() - started))
     for row, model, taken in zip(rows, networks, times, strict=True):
-        pixels = (report.size * scale_of(model)) ** 2
+        pixels = (report.size * scale_on(model, report.size, report.size)) ** 2
         macs = multiply_adds(model, report.size, report.size)
         row["macs_per_pixel"] = round(macs / pixels)
         # The first run prepares the engine.
@@ -135,7 +150,7 @@ def pareto(rows: list[dict], cost: str) -> list[dict]:
     return front
 
 
-def write_report(rows: list[dict], report: Report, config: train.Config) -> None:
+def write_report(rows: list[dict], report: Report, config: Config) -> None:
     """Writes the rows and their fronts as JSON, CSV and PNG files, and prints them."""
     from matplotlib.figure import Figure
 
@@ -161,7 +176,7 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
         path,
         {
             "validation": config.validation,
-            "protocol": str(train.protocol(config)),
+            "protocol": str(config.target.scored()),
             "input_psnr": rows[0]["val_input_psnr"],
             "engine": report.engine,
             "size": report.size,
@@ -198,12 +213,10 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
     panels[0].set_ylabel(f"PSNR on {config.validation} (dB)")
     panels[-1].set_xlabel(f"ms for {report.size}x{report.size} on {report.engine}")
     canvas.colorbar(panels[-1].collections[0], label="% in activations")
-    write_whole(
-        path.with_suffix(".png"),
-        lambda partial: canvas.savefig(partial, dpi=110, format="png"),
-    )
+    with replacing(path.with_suffix(".png")) as partial:
+        canvas.savefig(partial, dpi=110)
     table = Table(
-        title=f"{config.validation}, {train.protocol(config)}",
+        title=f"{config.validation}, {config.target.scored()}",
         caption=f"{report.engine}, {report.size}x{report.size}; "
         f"degraded input {rows[0]['val_input_psnr']:.2f} dB; share: of the parameters "
         "in the activations",
@@ -226,7 +239,7 @@ def write_report(rows: list[dict], report: Report, config: train.Config) -> None
     Console().print(table)
 
 
-def retrain(row: dict, report: Report, config: train.Config) -> Path:
+def retrain(row: dict, report: Report, config: Config) -> Path:
     """Trains the network of a trial longer, into `best/` of the search's folder.
 
     Returns:
@@ -250,20 +263,14 @@ def retrain(row: dict, report: Report, config: train.Config) -> Path:
     outcome = train_apart(longer, network)
     folder = report.search / "best"
     trained = longer.out / "model"
+    score = {
+        "data": config.validation,
+        "protocol": str(config.target.scored()),
+        "psnr": outcome["val_psnr"],
+        "input_psnr": outcome["val_input_psnr"],
+    }
     zoo.save(
-        zoo.load(trained),
-        folder,
-        {
-            **zoo.card(trained),
-            "network": "searched",
-            "architecture": dataclasses.asdict(network),
-            "scores": {
-                "validation": config.validation,
-                "protocol": str(train.protocol(config)),
-                "psnr": outcome["val_psnr"],
-                "input_psnr": outcome["val_input_psnr"],
-            },
-        },
+        zoo.load(trained), folder, dataclasses.replace(card(trained), scores=(score,))
     )
     print(
         f"{outcome['val_psnr']:.3f} dB (input {outcome['val_input_psnr']:.3f}); the "
@@ -279,13 +286,17 @@ def run(report: Report) -> None:
         ValueError: There are no results, or an export is not possible.
         TrainingFailedError: The training of the best network broke.
     """
+    for name in ("size", "repeats", "threads", "retrain"):
+        value = getattr(report, name)
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
     config, rows = read_search(report.search)
     add_costs(rows, report)
     write_report(rows, report, config)
     if report.retrain:
         best = retrain(rows[0], report, config)
         for name in report.formats:
-            path = best.with_name(f"best-{name}{FORMATS[name].suffix}")
+            path = best.with_name(f"best-{name}{formats.get(name).suffix}")
             verified = export(best, path, name)
             print(f"{path}: differs by {verified.difference:.1g} at most.")
 
@@ -295,11 +306,9 @@ def main() -> None:
     report = tyro.cli(
         Report, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
     )
-    try:
-        run(report)
-    except (ValueError, TrainingFailedError) as error:
-        sys.exit(f"report.py: {error}")
+    require("matplotlib", "train")
+    run(report)
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "report.py")

@@ -16,6 +16,7 @@ On several machines, give each of them the same command, and
 
 import contextlib
 import dataclasses
+import math
 import os
 import statistics
 import sys
@@ -25,9 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import tuning  # noqa: F401  (says what is missing)
+from pipelines import program
+
+# isort: split
 import keras_tuner
 import tensorflow as tf
 import tyro
@@ -37,18 +41,23 @@ from keras_tuner.src import config as keras_tuner_config
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import scoring, train
-from tuning.files import claim, write_json
+from pipelines import configuration
+from pipelines.configuration import Config
+from pipelines.data.examples import first_examples
+from pipelines.data.training import patch_source
+from tuning.files import claimed, write_json
 from tuning.hypermodel import TOLERANCE, Architecture, BudgetHyperModel, Space
 from tuning.oracles import HYPERBAND_ROUNDS, ORACLES, SearchOracle
 from tuning.training import TrainingFailedError, train_apart
+from xunit_keras import tasks
+from xunit_keras.packages import require
 
 
 @dataclass(frozen=True)
 class Search:
     """A search; saved as `search.json` in its folder."""
 
-    config: tyro.conf.OmitArgPrefixes[train.Config]
+    config: tyro.conf.OmitArgPrefixes[Config]
     """How every network is trained."""
 
     space: tyro.conf.OmitArgPrefixes[Space]
@@ -81,7 +90,7 @@ def resolve(search: Search) -> Search:
         ValueError: An argument is out of range.
     """
     config = search.config
-    for name in ("model", "depth", "filters", "init"):
+    for name in ("model", "depth", "filters", "kernel_size", "init"):
         if (value := getattr(config, name)) is not None:
             raise ValueError(
                 "The search makes its own networks, untrained. "
@@ -89,14 +98,13 @@ def resolve(search: Search) -> Search:
             )
     for name in ("trials", "seeds", "lease"):
         value = getattr(search, name)
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
     budget = "-".join(map(str, search.space.budget))
-    steps = config.steps or train.DEFAULTS[config.task]["steps"]
-    config = train.resolve(
+    steps = config.steps or tasks.get(config.task).training.steps
+    config = configuration.resolve(
         dataclasses.replace(
             config,
-            model="xnet",
             # The last validation counts; the others are checkpoints.
             every=config.every or -(-steps // 4),
             out=config.out or Path("runs") / f"search-{config.task}-{budget}",
@@ -156,12 +164,10 @@ def check_space(hypermodel: BudgetHyperModel) -> None:
         )
 
 
-def check_data(config: train.Config) -> None:
+def check_data(config: Config) -> None:
     """Reads the data once, so that a wrong name ends the search before it starts."""
-    train.patch_source(config)
-    scoring.first_examples(
-        config.validation, train.protocol(config), config.data_root, 1
-    )
+    patch_source(config)
+    first_examples(config.validation, config.target, config.data_root, 1)
 
 
 class BudgetTuner(BaseTuner):
@@ -235,7 +241,7 @@ class BudgetTuner(BaseTuner):
             self.oracle.save()
 
 
-def _shortened(config: train.Config, steps: int) -> train.Config:
+def _shortened(config: Config, steps: int) -> Config:
     rounds = -(-steps // config.every)
     every = -(-steps // rounds)
     return dataclasses.replace(config, every=every, steps=rounds * every)
@@ -269,11 +275,11 @@ def ranked(rows: list[dict]) -> list[dict]:
     return sorted(completed, key=lambda row: -row["val_psnr"])
 
 
-def print_table(rows: list[dict], config: train.Config) -> None:
+def print_table(rows: list[dict], config: Config) -> None:
     """Prints the trials, best first, with protocol and degraded input's score."""
     best_first = ranked(rows)
     table = Table(
-        title=f"{config.validation}, {train.protocol(config)}",
+        title=f"{config.validation}, {config.target.scored()}",
         caption=f"degraded input {best_first[0]['val_input_psnr']:.2f} dB; share: of "
         "the parameters in the activations; kernels: first, middle, last",
         box=None,
@@ -329,7 +335,13 @@ def run(search: Search) -> list[dict]:
     settings = dataclasses.asdict(search)
     for name in ("trials", "chief", "worker", "lease"):
         del settings[name]
-    claim(search.config.out / "search.json", settings)
+    path = search.config.out / "search.json"
+    with claimed(path, settings, shared=part == "worker"):
+        return _run(search, hypermodel, part)
+
+
+def _run(search: Search, hypermodel: BudgetHyperModel, part: str) -> list[dict]:
+    """The search itself, in a folder that holds no other one."""
 
     def on_end(trial):
         rows = [describe(t, hypermodel) for t in oracle.trials.values()]
@@ -351,7 +363,13 @@ def run(search: Search) -> list[dict]:
             os.environ[f"KERASTUNER_ORACLE_{name}"] for name in ("IP", "PORT")
         )
         print(f"Handing out trials at {address}.", flush=True)
-    tuner.search()
+    try:
+        tuner.search()
+    except program.Stopped as stop:
+        stop.add_note(
+            f"{len(oracle.end_order)} trials have ended: the same command goes on."
+        )
+        raise
     if part == "worker":
         return []
     return [describe(trial, hypermodel) for trial in oracle.trials.values()]
@@ -362,17 +380,15 @@ def main() -> None:
     search = tyro.cli(
         Search, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
     )
-    try:
-        search = resolve(search)
-        rows = run(search)
-    except ValueError as error:
-        sys.exit(f"search.py: {error}")
+    for package in ("matplotlib", "tensorboard"):
+        require(package, "train")
+    search = resolve(search)
+    rows = run(search)
     if not rows:
         print("This worker is done; the chief has the results.")
     elif not ranked(rows):
-        sys.exit(
-            f"search.py: all {len(rows)} trials failed, the last because: "
-            f"{rows[-1]['message']}"
+        raise program.ProgramError(
+            f"all {len(rows)} trials failed, the last because: {rows[-1]['message']}"
         )
     else:
         print_table(rows, search.config)
@@ -382,4 +398,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "search.py")

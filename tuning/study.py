@@ -14,7 +14,6 @@ study stood.
 
 import dataclasses
 import json
-import os
 import statistics
 import sys
 from dataclasses import dataclass
@@ -22,16 +21,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Keras.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipelines import program
+
+# isort: split
 import tyro
 
-from pipelines import train
-from tuning.files import claim, write_csv, write_json, write_whole
+from pipelines import configuration
+from pipelines.configuration import Config, Precision
+from pipelines.tables import write_csv
+from tuning.budget import filters_for_budget
+from tuning.files import claimed, write_json
 from tuning.hypermodel import TOLERANCE, Architecture
 from tuning.training import TrainingFailedError, train_apart
-from xunit_keras.budget import filters_for_budget
+from xunit_keras.atomic import replacing, write_text
+from xunit_keras.packages import require
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Study:
     validation: str | None = None
     """Test set to score on. Default: set12, or sample without it."""
 
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Precision = "float32"
     """Keras dtype policy."""
 
     out: Path | None = None
@@ -72,7 +77,7 @@ class Plan:
 
     networks: tuple[Architecture, ...]
     seeds: int
-    config: train.Config
+    config: Config
 
 
 def plan(study: Study) -> Plan:
@@ -106,8 +111,8 @@ def plan(study: Study) -> Plan:
         seeds = 3 if study.figure == "figure4" else 2
         recipe = {"steps": 800, "every": 800, "batch_size": 6, "patch_size": 40}
     label = f"{study.figure}-{'full' if study.full else 'quick'}"
-    config = train.resolve(
-        train.Config(
+    config = configuration.resolve(
+        Config(
             task="denoise",
             model="xnet",
             data=study.data,
@@ -131,8 +136,17 @@ def run(study: Study, steps: Plan) -> int:
     Raises:
         ValueError: The folder holds another study.
     """
+    settings = {"study": study, "config": steps.config}
+    with claimed(steps.config.out / "study.json", settings):
+        try:
+            return _run(study, steps)
+        except program.Stopped as stop:
+            stop.add_note("The same command goes on where it stood.")
+            raise
+
+
+def _run(study: Study, steps: Plan) -> int:
     out = steps.config.out
-    claim(out / "study.json", {"study": study, "config": steps.config})
     results = out / "results.jsonl"
     rows = []
     if results.exists():
@@ -169,8 +183,7 @@ def run(study: Study, steps: Plan) -> int:
                 **outcome,
             }
         )
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        write_whole(results, lambda path, text=text: path.write_text(text))
+        write_text(results, "".join(json.dumps(row) + "\n" for row in rows))
         print(f"{outcome['val_psnr']:.3f} dB", flush=True)
         write_figure(study.figure, rows, steps.config)
     return failed
@@ -200,20 +213,19 @@ def points(rows: list[dict]) -> list[dict]:
     return found
 
 
-def write_figure(figure: str, rows: list[dict], config: train.Config) -> None:
+def write_figure(figure: str, rows: list[dict], config: Config) -> None:
     """Writes what is known so far as a CSV, a JSON and a PNG file."""
     from matplotlib.figure import Figure
 
     found = points(rows)
     path = config.out / f"{figure}.csv"
-
     write_csv(path, found)
-    protocol = train.protocol(config)
+    task = config.target.scored()
     write_json(
         path.with_suffix(".json"),
         {
             "validation": config.validation,
-            "protocol": str(protocol),
+            "protocol": str(task),
             "input_psnr": rows[0]["val_input_psnr"],
             "data": config.data,
             "steps": config.steps,
@@ -230,15 +242,13 @@ def write_figure(figure: str, rows: list[dict], config: train.Config) -> None:
     counts = sorted({point["seeds"] for point in found})
     seeds = " or ".join(map(str, counts))
     canvas.supxlabel(
-        f"Noise of sigma {protocol.sigma:g}. {config.steps:,} steps of "
+        f"{task.degradation.capitalize()}. {config.steps:,} steps of "
         f"{config.batch_size} patches of {config.patch_size}x{config.patch_size}. "
         + ("One seed." if counts == [1] else f"Mean and deviation of {seeds} seeds."),
         fontsize="small",
     )
-    write_whole(
-        path.with_suffix(".png"),
-        lambda partial: canvas.savefig(partial, dpi=120, format="png"),
-    )
+    with replacing(path.with_suffix(".png")) as partial:
+        canvas.savefig(partial, dpi=120)
 
 
 def _figure3(axes, found):
@@ -289,13 +299,13 @@ def _figure4(axes, found):
 def main() -> None:
     """Reads the command line and studies."""
     study = tyro.cli(Study, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
-    try:
-        failed = run(study, plan(study))
-    except ValueError as error:
-        sys.exit(f"study.py: {error}")
+    require("matplotlib", "train")
+    failed = run(study, plan(study))
     if failed:
-        sys.exit(f"study.py: {failed} trainings failed; the same command repeats them.")
+        raise program.ProgramError(
+            f"{failed} trainings failed; the same command repeats them."
+        )
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "study.py")

@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import json
-import math
 import multiprocessing
 import os
 import platform
@@ -20,38 +18,33 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 from rich import box
 from rich.table import Table
 
 from xunit_keras import models, zoo
-from xunit_keras.deployment import deploy
-from xunit_keras.engines import (
-    ENGINE_FORMATS,
-    Engine,
-    EngineName,
-    load_engine,
-    set_keras_threads,
-)
-from xunit_keras.formats import FORMATS, scale_of, silence, write
+from xunit_keras.atomic import write_json as write_json_whole
+from xunit_keras.exporting import formats
+from xunit_keras.exporting.engines import open_model
+from xunit_keras.exporting.exporting import write
+from xunit_keras.graphs.counting import multiply_adds
+from xunit_keras.graphs.image_model import scale_on
+from xunit_keras.quiet import silence
+from xunit_keras.runtime import engines
+from xunit_keras.runtime.engines.base import Runner
+from xunit_keras.runtime.engines.keras import set_keras_threads
 
 DEFAULT_MODELS = ("xdncnn", "xsrcnn_f", "xsrcnn_c")
-DEFAULT_ENGINES: tuple[EngineName, ...] = (
+DEFAULT_ENGINES = (
     "keras",
     "onnxruntime",
     "openvino",
     "litert",
 )
 
-_TWINS = {
-    "xdncnn": "dncnn",
-    "xderain": "dncnn",
-    "xnet": "convnet",
-    "xsrcnn_f": "srcnn",
-    "xsrcnn_c": "srcnn",
-    "xsrresnet": "srresnet",
-}
 _PRODUCT_SIZE = 2048
+_SIDE = 64  # of an image that tells by what factor a network enlarges
+_KERAS_SUFFIX = ".keras"
 # Seconds before each run: the threads of the engine before may still wait for work,
 # awake.
 _PAUSE = 0.1
@@ -90,19 +83,21 @@ class Measurement:
 class _Candidate:
     name: str
     twin: str | None
-    engine: EngineName
+    engine: str
     file: Path
     batch: np.ndarray
     megapixels: float  # of the output
     macs: int
 
-    def load(self, threads) -> Engine:
-        return load_engine(self.file, self.engine, threads)
+    def load(self, threads) -> Runner:
+        if self.file.suffix == _KERAS_SUFFIX:
+            return open_model(zoo.load(self.file), self.engine, threads)
+        return engines.open_file(self.file, self.engine, threads)
 
 
 def benchmark(
     names: Sequence[str] = DEFAULT_MODELS,
-    engines: Sequence[EngineName] = DEFAULT_ENGINES,
+    on: Sequence[str] = DEFAULT_ENGINES,
     size: int = 256,
     threads: int | None = None,
     rounds: int = 10,
@@ -118,9 +113,10 @@ def benchmark(
     Args:
         names: Released models, or networks of `xunit_keras.models`, which run as fast
             untrained.
-        engines: See `load_engine`; `"keras"` is measured on the backend in use.
+        on: Engines, see `xunit_keras.runtime.engines`; `"keras"` is measured on the
+            backend in use.
         size: Side of the square input image in pixels.
-        threads: See `load_engine`.
+        threads: Of the engines; None leaves them to each.
         rounds: How often each runs.
         progress: Called with what is being done.
 
@@ -134,13 +130,15 @@ def benchmark(
     for name, value in (("size", size), ("rounds", rounds)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
-    if threads is not None and "keras" in engines:
+    for engine in on:
+        engines.get(engine)
+    if threads is not None and "keras" in on:
         set_keras_threads(threads)
     report = progress or (lambda text: None)
     with tempfile.TemporaryDirectory() as folder:
         candidates = []
         for number, (name, network, twin) in enumerate(_networks(names)):
-            for engine in engines:
+            for engine in on:
                 report(f"writing {name} for {engine}")
                 file = _write(network, engine, Path(folder) / f"{number}")
                 shape = (1, size, size, network.input_shape[-1])
@@ -151,7 +149,7 @@ def benchmark(
                         engine,
                         file,
                         np.random.default_rng(0).random(shape, dtype=np.float32),
-                        size**2 * scale_of(network) ** 2 / 1e6,
+                        (size * scale_on(network, size, size)) ** 2 / 1e6,
                         multiply_adds(network, size, size),
                     )
                 )
@@ -231,79 +229,49 @@ def write_json(
         "environment": environment,
         "measurements": [asdict(measurement) for measurement in measurements],
     }
-    partial_file = path.with_name("partial." + path.name)
-    partial_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial_file.replace(path)
-
-
-def multiply_adds(model: keras.Model, height: int, width: int) -> int:
-    """Multiplications with weights in the convolutions of a model.
-
-    Args:
-        model: A functional model with `channels_last`.
-        height: Of the input image, in pixels.
-        width: Of the input image, in pixels.
-    """
-    total = 0
-
-    def counted(operation):
-        def call(*args, **kwargs):
-            nonlocal total
-            outputs = operation.compute_output_spec(*args, **kwargs)
-            if isinstance(operation, layers.DepthwiseConv2D):
-                total += math.prod(operation.kernel_size) * math.prod(outputs.shape)
-            elif isinstance(operation, layers.Conv2D):
-                kernel = math.prod(operation.kernel.shape)
-                total += kernel * math.prod(outputs.shape[1:3])
-            return outputs
-
-        return call
-
-    image = keras.KerasTensor((1, height, width, model.input_shape[-1]))
-    deploy(model)._run_through_graph(image, operation_fn=counted)
-    return total
+    write_json_whole(path, result)
 
 
 def _networks(names) -> list[tuple[str, keras.Model, str | None]]:
     """Name, network and name of the twin, of the models asked for and their twins."""
-    networks = {}
-    for name in names:
-        builds = name in models.__all__
-        networks[name] = getattr(models, name)() if builds else zoo.load(name)
+    wanted = {
+        name: models.find(name).build() if name in models.NETWORKS else zoo.load(name)
+        for name in names
+    }
     found = []
-    for name, network in list(networks.items()):
-        twin = None
-        if network.name in _TWINS:
-            twin, build = _twin_of(network)
-            if twin not in networks:
-                networks[twin] = build()
-                found.append((twin, networks[twin], None))
-        found.append((name, network, twin))
+    for name, network in wanted.items():
+        twin = _twin_of(network)
+        if twin is not None:
+            twin_name, build = twin
+            if twin_name not in (*wanted, *(known for known, *_ in found)):
+                found.append((twin_name, build(), None))
+        found.append((name, network, twin and twin[0]))
     return found
 
 
-def _twin_of(network) -> tuple[str, Callable[[], keras.Model]]:
+def _twin_of(network) -> tuple[str, Callable[[], keras.Model]] | None:
     """Name and builder of the ReLU network for the same images."""
-    twin = _TWINS[network.name]
-    channels, scale = network.input_shape[-1], scale_of(network)
-    if twin == "srcnn":
-        options, suffix = {"scale": scale if scale > 1 else None}, f"x{scale}"
-    elif twin == "srresnet":
-        options, suffix = {"scale": scale, "channels": channels}, f"x{scale}"
-    else:
-        options, suffix = {"channels": channels}, "rgb"
-    name = twin if channels == scale == 1 else f"{twin}-{suffix}"
-    return name, partial(getattr(models, twin), **options)
+    known = models.NETWORKS.get(network.name)
+    if known is None or known.twin is None:
+        return None
+    twin = models.find(known.twin)
+    channels, scale = network.input_shape[-1], scale_on(network, _SIDE, _SIDE)
+    options = {"channels": channels}
+    if scale > 1:
+        options["scale"] = scale
+    options = {k: v for k, v in options.items() if k in twin.arguments}
+    suffix = f"-x{scale}" if scale > 1 else "-rgb" if channels == 3 else ""
+    return twin.name + suffix, partial(twin.build, **options)
 
 
 def _write(network, engine, stem) -> Path:
     """The file that an engine opens."""
-    if engine not in ENGINE_FORMATS:
-        file = stem.with_suffix(".keras")
+    format = engines.get(engine).format
+    if engine == "keras":
+        file = stem.with_suffix(_KERAS_SUFFIX)
         network.save(file)
         return file
-    format = ENGINE_FORMATS[engine]
-    file = stem.with_suffix(FORMATS[format].suffix)
+    file = stem.with_suffix(formats.get(format).suffix)
     if not file.exists():  # Two engines may take the same.
         write(network, file, format)
     return file
@@ -342,7 +310,8 @@ def _added_memory(candidate, threads) -> float | None:
     if before is None:
         return None
     candidate.load(threads)(candidate.batch)
-    return _peak_memory() - before
+    after = _peak_memory()
+    return None if after is None else max(after - before, 0.0)
 
 
 def _peak_memory() -> float | None:

@@ -1,16 +1,16 @@
-"""The command line: `xunit-keras restore | list | demo | convert | export | benchmark`.
+"""The command line: `xunit-keras restore | list | card | demo | convert | ...`.
 
-What needs Keras is imported where it is used: help, and complaints about arguments,
-should not wait seconds for TensorFlow.
+Thin: arguments in, functions of the package called, words out. What needs Keras is
+imported where it is used; a released model is restored with without it.
 """
 
-import contextlib
-import os
+import io
+import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 from rich.console import Console
@@ -23,11 +23,30 @@ from rich.progress import (
 )
 from rich.table import Table
 
-_out = Console(highlight=False, markup=False, soft_wrap=True)
-_err = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
+from xunit_keras import quiet, tasks
+from xunit_keras.exporting import formats
+from xunit_keras.runtime import engines, models
 
+_out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+_err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
 
-_Engine = Literal["keras", "onnxruntime", "openvino", "openvino-bf16", "litert"]
+# Choices come from the registries, which type checkers cannot see.
+if TYPE_CHECKING:
+    EngineName = str
+    FormatName = str
+    PrecisionName = str
+else:
+    EngineName = Literal[tuple(engines.ENGINES)]
+    FormatName = Literal[tuple(formats.names())]
+    PrecisionName = Literal[tuple(formats.precisions())]
+
+_T = TypeVar("_T")
+_Model = Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
+_EXTRAS = "; ".join(
+    f"{engine.name}: pip install 'xunit-keras[{engine.extra}]'"
+    for engine in engines.ENGINES.values()
+    if engine.extra
+)
 
 
 class UsageError(Exception):
@@ -38,8 +57,8 @@ class UsageError(Exception):
 class Restore:
     """Restore a photograph, or all photographs in a folder and below it.
 
-    The EXIF orientation is applied; transparency, colour profile, EXIF data and 16-bit
-    grey are kept. A file that cannot be restored is reported, and the others go on.
+    The EXIF orientation is applied; transparency, color profile, EXIF data and 16-bit
+    samples are kept. A file that cannot be restored is reported, and the others go on.
     """
 
     input: Annotated[Path, tyro.conf.arg(aliases=("-i",), metavar="FILE|FOLDER")]
@@ -49,8 +68,9 @@ class Restore:
     """Where the result goes: a file, or a folder. A folder of photographs gives a
     folder with the same names and subfolders."""
 
-    model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
-    """A released model (see `xunit-keras list`), a model folder, or a .keras file."""
+    model: _Model
+    """A released model (see `xunit-keras list`), a model folder, a .keras file, or an
+    exported file."""
 
     tile: Annotated[
         int | Literal["auto"], tyro.conf.arg(aliases=("-t",), metavar="PIXELS|auto")
@@ -58,130 +78,83 @@ class Restore:
     """Work on tiles of at most so many pixels a side. Smaller tiles need less memory
     and more time, and give the same result. 0: the whole image at once."""
 
+    tile_overlap: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """How far a model looks whose layers do not tell."""
+
     self_ensemble: bool = False
     """Average over the eight flips and rotations: a little better, eight times as
     long."""
 
+    strength: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
+    """How much of the change is applied; less keeps some of the grain."""
+
     skip_existing: bool = False
     """Leave out the photographs whose result is there already."""
 
-    engine: _Engine = "keras"
-    """What runs the model. All but keras need: pip install 'xunit-keras[export]'."""
+    engine: Annotated[
+        EngineName | None,
+        tyro.conf.arg(aliases=("-e",), help=f"What runs the model. {_EXTRAS}"),
+    ] = None
 
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Threads of the engine; without it, what the engine chooses."""
 
     def run(self) -> int:
         """Restores; the exit code is 1 if a file failed."""
-        jobs = self._jobs()
-        if not jobs:
+        from xunit_keras import photographs
+
+        plan = _used(
+            lambda: photographs.plan(self.input, self.output, self.skip_existing)
+        )
+        for path, reason in plan.passed_over.items():
+            _err.print(f"Passed over {path}: {reason}.")
+        if not plan.jobs:
             _out.print("Every result is there already.")
             return 0
-        model = self._load_model()
+        network = self._network()
         failed = 0
+        # A terminal shows the progress; who reads a log wants the names.
+        listed = self.input.is_dir() and not _err.is_terminal
         with _progress() as progress:
             task = progress.add_task("")
-            for number, (source, target) in enumerate(jobs, start=1):
-                name = f"{source.name} ({number} of {len(jobs)})"
+            for number, job in enumerate(plan.jobs, start=1):
+                name = f"{job.source.name} ({number} of {len(plan.jobs)})"
                 progress.reset(task, description=name)
 
                 def show(done, total):
                     progress.update(task, completed=done, total=total)
 
                 try:
-                    self._restore_file(source, target, model, show)
+                    photographs.restore_file(
+                        job, network, self.tile, self.self_ensemble, self.strength, show
+                    )
+                    if listed:
+                        _out.print(f"{job.source} -> {job.target}")
                 # Whatever is wrong with one file, the others go on.
                 except Exception as error:
                     failed += 1
-                    progress.console.print(_one_line(error, source))
-        _out.print(f"Restored {len(jobs) - failed} of {len(jobs)} into {self.output}")
+                    progress.console.print(_one_line(error, job.source))
+        done = len(plan.jobs) - failed
+        _out.print(f"Restored {done} of {len(plan.jobs)} into {self.output}")
         return 1 if failed else 0
 
-    def _jobs(self) -> list[tuple[Path, Path]]:
-        """Which file is to become which."""
-        from xunit_keras import images
+    def _network(self):
+        from xunit_keras import restoration
+        from xunit_keras.runtime import restoring, tiles
 
-        if self.tile != "auto" and self.tile < 0:
-            raise UsageError(f"--tile must not be negative. Received: {self.tile}")
-        if self.input.is_dir():
-            jobs = self._folder_jobs()
-        elif self.input.exists():
-            target = self.output
-            if target.is_dir():
-                target /= self.input.name
-            if target.suffix.lower() not in images.SUFFIXES:
-                raise UsageError(
-                    f"The output's suffix must be one of {', '.join(images.SUFFIXES)}. "
-                    f"Received: {str(target)!r}"
-                )
-            jobs = [(self.input, target)]
-        else:
-            raise UsageError(f"There is no file or folder {str(self.input)!r}.")
-        sources = {source.resolve() for source, _ in jobs}
-        for _, target in jobs:
-            if target.resolve() in sources:
-                raise UsageError(
-                    f"The result would replace the photograph {str(target)!r}. "
-                    "Give another --output."
-                )
-        if self.skip_existing:
-            jobs = [(source, target) for source, target in jobs if not target.exists()]
-        return jobs
-
-    def _folder_jobs(self) -> list[tuple[Path, Path]]:
-        from xunit_keras import images
-
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(
-                "A folder of photographs gives a folder, and the output is a file. "
-                f"Received: {str(self.output)!r}"
+        def open_network():
+            tiles.check_tile(self.tile)
+            restoring.check_strength(self.strength)
+            return restoration.open_network(
+                self.model,
+                self.engine,
+                self.threads,
+                self.tile_overlap,
+                tile=self.tile,
             )
-        sources = images.find(self.input)
-        folder, results = self.input.resolve(), self.output.resolve()
-        if results != folder and results.is_relative_to(folder):
-            # Results of an earlier run are not photographs to restore.
-            sources = [s for s in sources if not s.resolve().is_relative_to(results)]
-        if not sources:
-            raise UsageError(
-                f"There are no photographs in {str(self.input)!r}. "
-                f"Known suffixes: {', '.join(images.SUFFIXES)}"
-            )
-        return [(s, self.output / s.relative_to(self.input)) for s in sources]
 
-    def _load_model(self):
-        with _quiet():
-            from xunit_keras import zoo
-            from xunit_keras.engines import set_keras_threads
-            from xunit_keras.receptive_field import receptive_field
-        try:
-            if self.engine == "keras" and self.threads is not None:
-                set_keras_threads(self.threads)
-            model = zoo.load(self.model)
-            if self.tile != 0:
-                receptive_field(model)  # Raises for models that tiles do not suit.
-        except Exception as error:
-            raise UsageError(_one_line(error, self.model)) from error
-        return model
-
-    def _restore_file(self, source: Path, target: Path, model, show) -> None:
-        from xunit_keras import images, restoration
-
-        photograph = images.read(source)
-        scale = restoration.scale_on(model, *photograph.pixels.shape[:2])
-        images.check_writable(target, photograph, scale)
-        pixels = restoration.restore(
-            photograph.pixels,
-            model,
-            self.tile,
-            self.self_ensemble,
-            show,
-            self.engine,
-            self.threads,
-        )
-        alpha = photograph.alpha
-        if alpha is not None and scale > 1:
-            alpha = restoration.enlarge(alpha, scale)
-        images.write(target, replace(photograph, pixels=pixels, alpha=alpha))
+        with quiet.silence():
+            return _used(open_network, self.model)
 
 
 @dataclass(frozen=True)
@@ -193,19 +166,31 @@ class List:
 
     def run(self) -> int:
         """Prints a table."""
-        with _quiet():
-            from xunit_keras import demo, zoo
         table = Table("model", "task", "images", "parameters", "PSNR in dB")
-        for name in zoo.list_models():
-            card = zoo.card(name)
+        for name in models.list_models():
+            card = models.card(name)
             table.add_row(
                 name,
-                demo.purpose(card),
-                "RGB" if card["channels"] == 3 else "grey",
-                f"{card['parameters']:,}",
-                f"{card['scores'][0]['psnr']:.2f}",
+                tasks.from_card(card).purpose,
+                "RGB" if card.channels == 3 else "gray",
+                f"{card.parameters:,}",
+                f"{card.scores[0]['psnr']:.2f}" if card.scores else "",
             )
         _out.print(table)
+        return 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """Print what is known of a model: data, recipe, scores, license, as JSON."""
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A released model (see `xunit-keras list`), or a model folder."""
+
+    def run(self) -> int:
+        """Prints the card."""
+        card = _used(lambda: models.card(self.model), self.model)
+        _out.print(json.dumps(asdict(card), indent=2, ensure_ascii=False))
         return 0
 
 
@@ -223,13 +208,14 @@ class Demo:
 
     def run(self) -> int:
         """Runs the demonstration."""
-        with _quiet():
-            from xunit_keras import demo, images, zoo
-        names = zoo.list_models()
+        from xunit_keras import demo
+        from xunit_keras.imaging import files
+
+        names = models.list_models()
         if not names:
             raise UsageError("This package holds no released models to show.")
         for name in names:
-            card = zoo.card(name)
+            task = tasks.from_card(models.card(name))
             with _progress() as progress:
                 comparisons = list(
                     progress.track(
@@ -238,14 +224,15 @@ class Demo:
                 )
             rows = [(c.name, c.degraded_psnr, c.restored_psnr) for c in comparisons]
             rows.append(("mean", *demo.mean_psnr(comparisons)))
-            table = Table("photograph", title=f"{name}: {demo.protocol(card)}")
+            table = Table("photograph", title=f"{name}: {task}")
             for column in ("degraded", "restored"):
                 table.add_column(column, justify="right")
             for photograph, *scores in rows:
                 table.add_row(photograph, *(f"{score:.2f} dB" for score in scores))
             _out.print(table)
             path = self.output / f"{name}.png"
-            images.write(path, images.Photograph(demo.sheet(comparisons)))
+            picture = files.Photograph(demo.sheet(comparisons))
+            _used(lambda path=path, p=picture: files.write(path, p))
             _out.print(f"Before and after: {path}\n")
         return 0
 
@@ -269,12 +256,14 @@ class Convert:
 
     def run(self) -> int:
         """Converts."""
-        with _quiet():
-            from xunit_keras import checkpoints
-        try:
-            model = checkpoints.convert(self.input, self.output, self.scale)
-        except (ValueError, OSError) as error:
-            raise UsageError(_one_line(error, self.output)) from error
+
+        def convert():
+            with quiet.silence():
+                from xunit_keras.checkpoints import authors
+
+            return authors.convert(self.input, self.output, self.scale)
+
+        model = _used(convert, self.output)
         _out.print(f"{self.output}: {model.name}, {model.count_params():,} weights")
         return 0
 
@@ -287,21 +276,25 @@ class Export:
     the shape (batch, height, width, channels), float32, with values of 0 to 1.
     """
 
-    model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
+    model: _Model
     """A released model (see `xunit-keras list`), a model folder, or a .keras file."""
 
-    format: Annotated[
-        Literal["saved_model", "tflite", "onnx", "openvino"],
-        tyro.conf.arg(aliases=("-f",)),
-    ]
-    """A TensorFlow SavedModel, or a model for LiteRT, ONNX Runtime or OpenVINO."""
+    format: Annotated[FormatName, tyro.conf.arg(aliases=("-f",))]
+    """What to write."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="PATH")]
-    """A .tflite, .onnx or .xml (OpenVINO) file, or a folder for a SavedModel."""
+    """A file, or a folder for a SavedModel."""
 
-    precision: Literal["float32", "float16", "int8", "int8-full"] = "float32"
-    """float16: weights of 16 bits (not saved_model). int8: convolutions in 8 bits
-    (tflite). int8-full: everything in 8 bits (tflite)."""
+    precision: Annotated[
+        PrecisionName,
+        tyro.conf.arg(
+            help="What the weights are stored in. "
+            + "; ".join(
+                f"{known.name}: {', '.join(known.precisions)}"
+                for known in formats.FORMATS.values()
+            )
+        ),
+    ] = "float32"
 
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = (
         None
@@ -309,15 +302,17 @@ class Export:
     """Fix the model on one image of this size; without it, any size will do."""
 
     color: bool = False
-    """Make a grey model take and give RGB images: luminance through the network and
+    """Make a gray model take and give RGB images: luminance through the network and
     chroma bicubic if it enlarges, or else R, G and B one by one."""
 
     def run(self) -> int:
         """Exports, and prints how the result differs from the model."""
-        with _quiet():
-            from xunit_keras.exports import export
-        try:
-            verification = export(
+
+        def export():
+            with quiet.silence():
+                from xunit_keras.exporting.exporting import export
+
+            return export(
                 self.model,
                 self.output,
                 self.format,
@@ -325,8 +320,8 @@ class Export:
                 self.size,
                 self.color,
             )
-        except (ValueError, ImportError, OSError) as error:
-            raise UsageError(_one_line(error, self.output)) from error
+
+        verification = _used(export, self.output)
         line = f"{self.output}: differs by at most {verification.difference:.1e}"
         if self.precision != "float32":
             line += f", loses {verification.psnr_lost:.3f} dB"
@@ -349,7 +344,7 @@ class Benchmark:
     xdncnn; may be given several times."""
 
     engine: Annotated[
-        tyro.conf.UseAppendAction[tuple[_Engine, ...]],
+        tyro.conf.UseAppendAction[tuple[EngineName, ...]],
         tyro.conf.arg(aliases=("-e",)),
     ] = ()
     """Engine to measure; may be given several times. keras runs on the backend in
@@ -369,12 +364,13 @@ class Benchmark:
 
     def run(self) -> int:
         """Measures, and prints a table."""
-        with _quiet():
+        with quiet.silence():
             from xunit_keras import benchmark
-        try:
+
+        def measure():
             with _progress() as progress:
                 task = progress.add_task("", total=None)
-                measurements = benchmark.benchmark(
+                return benchmark.benchmark(
                     self.model or benchmark.DEFAULT_MODELS,
                     self.engine or benchmark.DEFAULT_ENGINES,
                     self.size,
@@ -382,8 +378,8 @@ class Benchmark:
                     self.rounds,
                     lambda text: progress.update(task, description=text),
                 )
-        except (ValueError, ImportError) as error:
-            raise UsageError(_one_line(error, "benchmark")) from error
+
+        measurements = _used(measure)
         environment = benchmark.environment(self.threads)
         _out.print(benchmark.table(measurements))
         for name, value in environment.items():
@@ -400,11 +396,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind `xunit-keras`; None for the process' own.
 
     Returns:
-        The exit code: 0; 1 if a file failed; 2 if the command cannot start as given;
-        130 if interrupted.
+        The exit code: 0; 1 if a file failed; 2 if the command cannot start as given.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what a terminal or a pipe cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     command = tyro.cli(
-        Restore | List | Demo | Convert | Export | Benchmark,
+        Restore | List | Card | Demo | Convert | Export | Benchmark,
         prog="xunit-keras",
         description="Restores photographs with small neural networks.",
         args=arguments,
@@ -415,9 +414,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _err.print(str(error))
         return 2
-    except KeyboardInterrupt:
-        _err.print("Interrupted. What was written is complete.")
-        return 130
 
 
 def _progress() -> Progress:
@@ -432,29 +428,17 @@ def _progress() -> Progress:
     )
 
 
+def _used(call: Callable[[], _T], subject: str | Path = "") -> _T:
+    """The result of a call, whose errors are those of who gave the arguments."""
+    try:
+        return call()
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(_one_line(error, subject)) from error
+
+
 def _one_line(error: Exception, subject: str | Path) -> str:
     """The message of an error, which names the subject, in one line."""
     message = " ".join(str(error).split()) or type(error).__name__
     if str(subject) in message:
         return message
     return f"{str(subject)!r}: {message}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TensorFlow's remarks on processor and drivers from the user.
-
-    Part of them come before it has looked at TF_CPP_MIN_LOG_LEVEL.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)

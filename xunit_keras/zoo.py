@@ -1,28 +1,28 @@
-"""The released models: their names, their cards, and how to load them.
+"""The Keras side of the zoo: loading models, and writing them with their cards."""
 
-A released model is a folder `<name>/` with `config.json` (the Keras architecture),
-`model.weights.h5` and `card.json`. The folders lie in `saved_models/` of a clone
-and in `xunit_keras/saved_models/` of an installed package.
-"""
-
-import hashlib
+import dataclasses
 import json
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import keras
 
-from xunit_keras.budget import count_parameters
+from xunit_keras.atomic import replacing_folder, write_json
+from xunit_keras.graphs.counting import count_parameters
+from xunit_keras.graphs.receptive_field import receptive_field
+from xunit_keras.runtime.models import (
+    WEIGHTS_FILE,
+    Card,
+    checked_file,
+    model_folder,
+    sha256,
+)
 
-SIGMA = 25.0  # The noise level at which the literature compares denoisers.
-
-_PACKAGE = Path(__file__).resolve().parent
-_FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
-
-
-def list_models() -> list[str]:
-    """Names of the released models, sorted."""
-    cards = (card for folder in _FOLDERS for card in folder.glob("*/card.json"))
-    return sorted({card.parent.name for card in cards})
+# What an archive may unpack to: so many bytes, or so many times its own size.
+_UNPACKED_BYTES, _UNPACKED_RATIO = 256 * 2**20, 20
+_CONFIG_BYTES = 64 * 2**20
+_VERSIONED = ("xunit-keras", "keras", "tensorflow")
 
 
 def load(name: str | Path) -> keras.Model:
@@ -36,47 +36,26 @@ def load(name: str | Path) -> keras.Model:
         The Keras model, not compiled.
 
     Raises:
-        ValueError: There is no such model, or its weights are damaged.
+        ValueError: There is no such model, or it is damaged, or it needs classes that
+            are not known here.
     """
-    if Path(name).suffix == ".keras":
-        if not Path(name).is_file():
+    path = Path(name)
+    if path.suffix == ".keras":
+        if not path.is_file():
             raise ValueError(f"There is no model file {str(name)!r}.")
-        return keras.models.load_model(name, compile=False)
+        _check_archive(path)
+        return _loaded(name, lambda: keras.models.load_model(path, compile=False))
     folder = model_folder(name)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = keras.saving.deserialize_keras_object(config)
-    model.load_weights(_checked_weights(folder))
+    model = _loaded(name, lambda: _from_config(folder / "config.json"))
+    model.load_weights(checked_file(folder, WEIGHTS_FILE))
     return model
-
-
-def card(name: str | Path) -> dict:
-    """The card of a released model: task, data, recipe, scores, sha256, licence.
-
-    Raises:
-        ValueError: There is no such model.
-    """
-    return json.loads((model_folder(name) / "card.json").read_text(encoding="utf-8"))
-
-
-def find_card(name: str | Path) -> dict:
-    """The card of a model, empty for one without: a `.keras` file, a checkpoint."""
-    try:
-        return card(name)
-    except ValueError:
-        return {}
-
-
-def noise_level(card: dict) -> float:
-    """The noise that a denoiser is tried with, in 0..255.
-
-    The one that it was trained for, and `SIGMA` where it takes a range or has no card.
-    """
-    levels = card.get("sigma", [])
-    return float(levels[0]) if len(levels) == 1 else SIGMA
 
 
 def load_weights(model: keras.Model, source: str | Path) -> None:
     """Loads the weights of a released model, or of a `.weights.h5` file, in place.
+
+    Only the shapes of the weights have to fit: a network for one factor or noise level
+    can start from the weights of one for another.
 
     Raises:
         ValueError: There is no such model or file, it is damaged, or its weights
@@ -87,71 +66,87 @@ def load_weights(model: keras.Model, source: str | Path) -> None:
         if not path.is_file():
             raise ValueError(f"There is no weights file {str(source)!r}.")
     else:
-        path = _checked_weights(model_folder(source))
+        path = checked_file(model_folder(source), WEIGHTS_FILE)
     try:
         model.load_weights(path)
-    except Exception as error:
+    except Exception as error:  # Keras and h5py raise anything, with pages of text.
         raise ValueError(
             f"The weights of {str(source)!r} do not fit the model "
-            f"{model.name!r}: {error}"
+            f"{model.name!r}: {' '.join(str(error).split())[:300]}"
         ) from error
 
 
-def model_folder(name: str | Path) -> Path:
-    """The folder of a released model, or `name` itself where it is such a folder.
-
-    Raises:
-        ValueError: There is no such model.
-    """
-    for folder in (*(f / str(name) for f in _FOLDERS), Path(name)):
-        if (folder / "card.json").is_file():
-            return folder
-    raise ValueError(
-        f"There is no model {str(name)!r}. Released models: "
-        f"{', '.join(list_models()) or 'none'}."
-    )
-
-
-def save(model: keras.Model, folder: str | Path, card: dict) -> None:
-    """Writes a model in the layout of the released ones.
+def save(model: keras.Model, folder: str | Path, card: Card) -> Card:
+    """Writes a model in the layout of the released ones, whole or not at all.
 
     Args:
         model: A built model.
         folder: Its folder; the last part is the model's name.
-        card: What to record; `name`, `parameters` and `sha256` are added.
+        card: What to record; name, parameters, receptive field, versions and sha256
+            are filled in.
+
+    Returns:
+        The card as written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    _write_text(folder / "config.json", json.dumps(config))
-    partial = folder / "partial.weights.h5"
-    model.save_weights(partial)
-    card = {
-        **card,
-        "name": folder.name,
-        "parameters": count_parameters(model).total,
-        "sha256": _sha256(partial),
-    }
-    partial.replace(folder / "model.weights.h5")
-    _write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
-
-
-def _checked_weights(folder: Path) -> Path:
-    path = folder / "model.weights.h5"
-    if not path.is_file() or _sha256(path) != card(folder)["sha256"]:
-        raise ValueError(
-            f"The weights of {folder.name!r} are damaged: {str(path)!r} is missing "
-            "or does not have the sha256 of its card. Install the package again."
+    with replacing_folder(folder) as partial:
+        write_json(partial / "config.json", config)
+        model.save_weights(partial / WEIGHTS_FILE)
+        field = receptive_field(model)
+        card = dataclasses.replace(
+            card,
+            name=folder.name,
+            parameters=count_parameters(model).total,
+            radius=field.radius,
+            stride=field.stride,
+            versions=versions(),
+            sha256={WEIGHTS_FILE: sha256(partial / WEIGHTS_FILE)},
         )
-    return path
+        card.write(partial)
+    return card
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def versions() -> dict[str, str]:
+    """The versions of the packages that make a model."""
+    return {name: metadata.version(name) for name in _VERSIONED}
 
 
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name("partial." + path.name)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _from_config(path: Path) -> keras.Model:
+    if path.stat().st_size > _CONFIG_BYTES:
+        raise ValueError(f"{str(path)!r} is larger than the description of a model")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    return keras.saving.deserialize_keras_object(config)
+
+
+def _loaded(name, make) -> keras.Model:
+    try:
+        model = make()
+    # Keras raises a TypeError for classes it does not know: a page of text, whose end
+    # names the class. Damaged files make it raise nearly anything.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"Cannot load the model {str(name)!r}: {lines[-1]}") from error
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Cannot load the model {str(name)!r}: it holds a {type(model).__name__}."
+        )
+    return model
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses archives that unpack to far more than they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"Cannot load the model {str(path)!r}: {error}.") from error
+    unpacked = sum(member.file_size for member in members)
+    allowed = max(_UNPACKED_BYTES, _UNPACKED_RATIO * path.stat().st_size)
+    texts = [m.file_size for m in members if m.filename.endswith(".json")]
+    if unpacked > allowed or max(texts, default=0) > _CONFIG_BYTES:
+        raise ValueError(
+            f"Cannot load the model {str(path)!r}: its {path.stat().st_size:,} bytes "
+            f"would unpack to {unpacked:,}, which no intact model does."
+        )

@@ -50,7 +50,7 @@ def test_equals_matlab_up_to_the_borders(scale, size, channels):
 
 
 def test_values_known_by_hand():
-    """Scale 2 weighs four neighbours by -9, 29, 111 and -3 over 128."""
+    """Scale 2 weighs four neighbors by -9, 29, 111 and -3 over 128."""
     row = np.array([0, 0, 128, 0, 0], "float32").reshape(1, 1, 5, 1)
     result = ops.convert_to_numpy(BicubicUpsampling(2)(row))[0, :, :, 0]
     expected = [0, -3, -9, 29, 111, 111, 29, -9, -3, 0]

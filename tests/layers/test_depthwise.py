@@ -166,7 +166,7 @@ def test_split_taps_covers_every_tap_once():
         ]
         assert owned == list(range(size))
         assert all(b.stop - b.start <= LARGEST_BLOCK for b in blocks)
-    # The form that LiteRT fuses: each block reaches to one side of the centre.
+    # The form that LiteRT fuses: each block reaches to one side of the center.
     assert [(b.start, b.stop) for b in split_taps(9)] == [(0, 5), (4, 9)]
 
 

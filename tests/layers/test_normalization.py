@@ -4,7 +4,7 @@ import pytest
 from checks import check_layer, random_images, randomize
 from keras import ops
 
-from xunit_keras import BatchNormalization
+from xunit_keras import FusedBatchNormalization
 
 PLAIN = {"momentum": 0.9, "epsilon": 1e-5}
 on_tensorflow = pytest.mark.skipif(
@@ -18,7 +18,7 @@ def numpy(tensor):
 
 def twins(shape, **arguments):
     """Our layer and Keras' own with the same weights."""
-    ours = BatchNormalization(**arguments)
+    ours = FusedBatchNormalization(**arguments)
     theirs = keras.layers.BatchNormalization(**{**PLAIN, **arguments})
     for layer in (ours, theirs):
         layer.build(shape)
@@ -31,7 +31,7 @@ def test_layer(axis, tmp_path):
     shape = (3, 4, 5, 6)
     channels = shape[axis]
     check_layer(
-        BatchNormalization,
+        FusedBatchNormalization,
         {"axis": axis, "momentum": 0.8, "epsilon": 1e-4},
         input_shape=shape,
         output_shape=shape,

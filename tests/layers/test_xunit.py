@@ -5,8 +5,8 @@ import references
 from checks import check_layer, random_images, randomize, weights_by_path
 from keras import ops
 
-from xunit_keras import CentreImpulse, XUnit
-from xunit_keras.budget import xunit_parameters
+from xunit_keras import CenterImpulse, XUnit
+from xunit_keras.graphs.counting import xunit_parameters
 
 FRESH_PROCESS = """
 import sys
@@ -123,7 +123,7 @@ def test_weight_map_is_the_factor_and_lies_in_0_to_1():
 
 
 def test_it_is_spatial():
-    """A pixel's weight depends on its neighbours within the kernel's reach alone."""
+    """A pixel's weight depends on its neighbors within the kernel's reach alone."""
     layer = XUnit(9)
     layer.build((1, 21, 21, 1))
     randomize(layer)
@@ -210,19 +210,19 @@ def test_the_initializers_of_the_paper():
     assert (numpy(layer.gate_norm.gamma) == 1.0).all()
 
 
-def test_centre_impulse():
-    kernel = numpy(CentreImpulse(0.0)((5, 7, 2, 1)))
+def test_center_impulse():
+    kernel = numpy(CenterImpulse(0.0)((5, 7, 2, 1)))
     expected = np.zeros((5, 7, 2, 1))
     expected[2, 3] = 1.0
     np.testing.assert_array_equal(kernel, expected)
 
-    same = [numpy(CentreImpulse(0.1, seed=3)((3, 3, 2, 1))) for _ in range(2)]
+    same = [numpy(CenterImpulse(0.1, seed=3)((3, 3, 2, 1))) for _ in range(2)]
     np.testing.assert_array_equal(*same)
-    assert (same[0] != numpy(CentreImpulse(0.1, seed=4)((3, 3, 2, 1)))).any()
+    assert (same[0] != numpy(CenterImpulse(0.1, seed=4)((3, 3, 2, 1)))).any()
 
-    twin = CentreImpulse.from_config(CentreImpulse(0.1, seed=3).get_config())
+    twin = CenterImpulse.from_config(CenterImpulse(0.1, seed=3).get_config())
     np.testing.assert_array_equal(numpy(twin((3, 3, 2, 1))), same[0])
-    half = CentreImpulse()((3, 3, 2, 1), dtype="bfloat16")
+    half = CenterImpulse()((3, 3, 2, 1), dtype="bfloat16")
     assert keras.backend.standardize_dtype(half.dtype) == "bfloat16"
 
 
@@ -253,7 +253,7 @@ def test_a_saved_model_opens_in_a_fresh_process(run_python, tmp_path):
     x = XUnit(
         3,
         "sigmoid",
-        depthwise_initializer=CentreImpulse(0.1, seed=1),
+        depthwise_initializer=CenterImpulse(0.1, seed=1),
         gate_initializer="ones",
         evaluation="blocks",
     )(x)

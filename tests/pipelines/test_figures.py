@@ -11,8 +11,8 @@ from PIL import Image
 import xunit_keras
 from pipelines import drawing, figures, scoring, train
 from xunit_keras import zoo
-from xunit_keras.inspection import ActivationMaps, activation_maps
-from xunit_keras.metrics import psnr
+from xunit_keras.graphs.inspection import ActivationMaps, activation_maps
+from xunit_keras.imaging.metrics import psnr
 
 CARD = {"task": "denoise", "sigma": [15]}
 
@@ -237,15 +237,15 @@ def test_a_photograph_alone_is_rained_on_the_same_every_time():
     assert added.min() >= 0 and added.max() > 0.1
 
 
-def test_the_centre_of_an_example_is_a_smaller_example():
+def test_the_center_of_an_example_is_a_smaller_example():
     example = scoring.example(
         figures._photograph("camera"), scoring.Protocol("sr", scale=3)
     )
-    centre = example.centre(50)
-    assert centre.degraded.shape == (16, 16, 1)
-    assert centre.clean.shape == centre.enlarged.shape == (48, 48, 1)
-    np.testing.assert_array_equal(centre.clean, example.clean[231:279, 231:279])
-    np.testing.assert_array_equal(centre.degraded, example.degraded[77:93, 77:93])
+    center = example.center(50)
+    assert center.degraded.shape == (16, 16, 1)
+    assert center.clean.shape == center.enlarged.shape == (48, 48, 1)
+    np.testing.assert_array_equal(center.clean, example.clean[231:279, 231:279])
+    np.testing.assert_array_equal(center.degraded, example.degraded[77:93, 77:93])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import xunit_keras
 from pipelines import train
 from tuning.hypermodel import Architecture, BudgetHyperModel, Space
-from xunit_keras.budget import count_parameters
+from xunit_keras.graphs.counting import count_parameters
 
 CONFIG = train.Config(task="denoise", steps=10, learning_rate=1e-3)
 

@@ -2,14 +2,14 @@
 
 from xunit_keras.layers.bicubic import BicubicUpsampling
 from xunit_keras.layers.depthwise import LargeKernelDepthwiseConv2D
-from xunit_keras.layers.initializers import CentreImpulse, ZeroMeanHeNormal
-from xunit_keras.layers.normalization import BatchNormalization
+from xunit_keras.layers.initializers import CenterImpulse, ZeroMeanHeNormal
+from xunit_keras.layers.normalization import FusedBatchNormalization
 from xunit_keras.layers.xunit import XUnit
 
 __all__ = [
-    "BatchNormalization",
     "BicubicUpsampling",
-    "CentreImpulse",
+    "CenterImpulse",
+    "FusedBatchNormalization",
     "LargeKernelDepthwiseConv2D",
     "XUnit",
     "ZeroMeanHeNormal",

@@ -4,21 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-SCALES = (2, 3, 4)
+from xunit_keras.imaging.resize import REACH, cubic
+
 DATA_FORMATS = ("channels_last", "channels_first")
-REACH = 2  # pixels to each side that a bicubic sample looks at
-
-
-def cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5, MATLAB's `bicubic`.
-
-    Reference: R. Keys, Cubic convolution interpolation for digital image
-    processing, IEEE Trans. ASSP 29(6), 1981.
-    """
-    x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1.0
-    far = -0.5 * x**3 + 2.5 * x**2 - 4.0 * x + 2.0
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
 def phase_kernels(scale: int) -> np.ndarray:
@@ -42,7 +30,7 @@ class BicubicUpsampling(keras.layers.Layer):
     weights.
 
     Args:
-        scale: 2, 3 or 4.
+        scale: Integer of at least 2.
         data_format: `"channels_last"` or `"channels_first"`; None is the one in
             the Keras configuration.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -53,14 +41,15 @@ class BicubicUpsampling(keras.layers.Layer):
         rounded.
 
     Raises:
-        ValueError: `scale` is not 2, 3 or 4, or `data_format` is unknown.
+        ValueError: `scale` is not such an integer, or `data_format` is unknown.
     """
 
     def __init__(self, scale, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if scale not in SCALES:
+        integer = isinstance(scale, int | np.integer) and not isinstance(scale, bool)
+        if not integer or scale < 2:
             raise ValueError(
-                f"`scale` must be one of {SCALES}. Received: scale={scale!r}"
+                f"`scale` must be an integer of at least 2. Received: scale={scale!r}"
             )
         data_format = data_format or keras.config.image_data_format()
         if data_format not in DATA_FORMATS:

@@ -33,15 +33,15 @@ class Taps(NamedTuple):
 def split_taps(size: int) -> list[Taps]:
     """Cuts `size` taps into blocks of at most `LARGEST_BLOCK`.
 
-    Two blocks that share the centre tap each reach to one side only: their
+    Two blocks that share the center tap each reach to one side only: their
     input is padded on that side and nothing is cropped, which is what LiteRT
-    fuses. More than two blocks cannot all touch the centre.
+    fuses. More than two blocks cannot all touch the center.
     """
     if size <= LARGEST_BLOCK:
         return [Taps(0, size, False)]
     if size <= 2 * LARGEST_BLOCK - 1 and size % 2:
-        centre = size // 2
-        return [Taps(0, centre + 1, False), Taps(centre, size, True)]
+        center = size // 2
+        return [Taps(0, center + 1, False), Taps(center, size, True)]
     groups = np.array_split(np.arange(size), -(-size // LARGEST_BLOCK))
     return [Taps(int(g[0]), int(g[-1]) + 1, False) for g in groups]
 
@@ -78,6 +78,8 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """
 
     def __init__(self, kernel_size, evaluation="auto", **kwargs):
+        if isinstance(kernel_size, np.integer):
+            kernel_size = int(kernel_size)
         super().__init__(kernel_size, **kwargs)
         if evaluation not in EVALUATIONS:
             raise ValueError(

@@ -4,13 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from xunit_keras.layers.saving import saved_as
 
-@keras.saving.register_keras_serializable(package="xunit_keras")
-class CentreImpulse(keras.initializers.Initializer):
-    """Depthwise kernels that start as an impulse at the centre, plus noise.
+
+@saved_as("CentreImpulse")
+class CenterImpulse(keras.initializers.Initializer):
+    """Depthwise kernels that start as an impulse at the center, plus noise.
 
     The first weight map then depends on the pixel itself, as that of a
-    pointwise activation does, and the neighbourhood is learned from there.
+    pointwise activation does, and the neighborhood is learned from there.
 
     Args:
         stddev: Standard deviation of the normal noise on every tap.
@@ -34,7 +36,7 @@ class CentreImpulse(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(package="xunit_keras")
 class ZeroMeanHeNormal(keras.initializers.Initializer):
-    """He's initialisation, with the mean of each filter taken away.
+    """He's initialization, with the mean of each filter taken away.
 
     For the first convolution of a network that predicts what an image lacks: filters
     that do not see the brightness give features around zero, on which the layers

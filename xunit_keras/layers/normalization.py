@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from xunit_keras.layers.saving import saved_as
 
-@keras.saving.register_keras_serializable(package="xunit_keras")
-class BatchNormalization(keras.layers.BatchNormalization):
+
+@saved_as("BatchNormalization")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalization, trained by the fused kernel on TensorFlow.
 
     Weights, configuration, results and moving averages are those of

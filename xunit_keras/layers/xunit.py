@@ -1,11 +1,12 @@
 """XUnit, the learnable spatial activation."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from xunit_keras.layers.depthwise import LargeKernelDepthwiseConv2D
-from xunit_keras.layers.initializers import CentreImpulse
-from xunit_keras.layers.normalization import BatchNormalization
+from xunit_keras.layers.initializers import CenterImpulse
+from xunit_keras.layers.normalization import FusedBatchNormalization
 
 GATES = ("gaussian", "sigmoid")
 FORMS = ("standard", "dense", "slim")
@@ -17,7 +18,7 @@ class XUnit(keras.layers.Layer):
 
     `XUnit(x) = x * exp(-d^2)`, `d = BN(DepthwiseConv(ReLU(BN(x))))`. Where a
     ReLU multiplies a pixel by 0 or 1 according to the pixel alone, `XUnit`
-    multiplies it by a weight in (0, 1] computed from its neighbourhood.
+    multiplies it by a weight in (0, 1] computed from its neighborhood.
 
     | form | `d` | parameters |
     |---|---|---|
@@ -34,7 +35,7 @@ class XUnit(keras.layers.Layer):
         form: `"standard"`; `"dense"`, where the weight of a channel sees all
             channels; or `"slim"`, the cheapest.
         depthwise_initializer: Initializer of the depthwise kernel. The default,
-            `CentreImpulse(0.03)`, learns faster than the paper's
+            `CenterImpulse(0.03)`, learns faster than the paper's
             `"glorot_uniform"`.
         gate_initializer: Initializer of the scale of the normalization before
             the gate. The default, 0.5, opens the gate at the start; the paper
@@ -86,8 +87,9 @@ class XUnit(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        odd = isinstance(kernel_size, int) and kernel_size % 2 == 1
-        if not odd or isinstance(kernel_size, bool) or kernel_size < 1:
+        integer = isinstance(kernel_size, int | np.integer)
+        odd = integer and not isinstance(kernel_size, bool) and kernel_size % 2 == 1
+        if not odd or kernel_size < 1:
             raise ValueError(
                 "`kernel_size` must be an odd positive integer. "
                 f"Received: kernel_size={kernel_size!r}"
@@ -96,11 +98,11 @@ class XUnit(keras.layers.Layer):
             raise ValueError(f"`gate` must be one of {GATES}. Received: gate={gate!r}")
         if form not in FORMS:
             raise ValueError(f"`form` must be one of {FORMS}. Received: form={form!r}")
-        self.kernel_size = kernel_size
+        self.kernel_size = int(kernel_size)
         self.gate = gate
         self.form = form
         self.depthwise_initializer = keras.initializers.get(
-            CentreImpulse() if depthwise_initializer is None else depthwise_initializer
+            CenterImpulse() if depthwise_initializer is None else depthwise_initializer
         )
         self.gate_initializer = keras.initializers.get(
             keras.initializers.Constant(0.5)
@@ -113,7 +115,7 @@ class XUnit(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
         depthwise = LargeKernelDepthwiseConv2D(
-            kernel_size,
+            self.kernel_size,
             padding="same",
             use_bias=False,
             depthwise_initializer=self.depthwise_initializer,
@@ -164,7 +166,7 @@ class XUnit(keras.layers.Layer):
         return ops.exp(-ops.square(d))
 
     @property
-    def norms(self) -> list[BatchNormalization]:
+    def norms(self) -> list[FusedBatchNormalization]:
         """The batch normalizations inside, in the order of their evaluation."""
         return [n for n in (self.input_norm, self.gate_norm) if n is not None]
 
@@ -173,7 +175,7 @@ class XUnit(keras.layers.Layer):
         return -1 if self.data_format == "channels_last" else 1
 
     def _norm(self, name, **kwargs):
-        return BatchNormalization(
+        return FusedBatchNormalization(
             axis=self._channel_axis,
             momentum=self.momentum,
             epsilon=self.epsilon,

@@ -1,20 +1,11 @@
-"""The networks of the paper and their ReLU counterparts."""
+"""The networks of the paper and their ReLU counterparts, one file each."""
 
-from xunit_keras.models.denoising import convnet, dncnn, xdncnn, xnet
-from xunit_keras.models.deraining import derainnet, xderain
-from xunit_keras.models.residual import srresnet, xsrresnet
-from xunit_keras.models.super_resolution import srcnn, xsrcnn_c, xsrcnn_f
+from pathlib import Path
 
-__all__ = [
-    "convnet",
-    "derainnet",
-    "dncnn",
-    "srcnn",
-    "srresnet",
-    "xderain",
-    "xdncnn",
-    "xnet",
-    "xsrcnn_c",
-    "xsrcnn_f",
-    "xsrresnet",
-]
+from xunit_keras.models.registry import NETWORKS, Network, find, import_all
+
+import_all(__name__, Path(__file__).parent)
+globals().update({name: network.build for name, network in NETWORKS.items()})
+
+# Type checkers find the networks in their files.
+__all__ = ["NETWORKS", "Network", "find", *NETWORKS]  # pyright: ignore

@@ -5,15 +5,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
-from xunit_keras.layers import BatchNormalization, ZeroMeanHeNormal
+from xunit_keras.layers import FusedBatchNormalization, ZeroMeanHeNormal
 from xunit_keras.zoo import load_weights
 
 
 def require_positive(**values) -> None:
     """Raises a `ValueError` unless every value is an integer of at least 1."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not integer or value < 1:
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={value!r}"
             )
@@ -44,10 +46,10 @@ def image_dtype():
 def conv(
     filters: int, kernel_size: int, name: str, initializer="he_normal", **kwargs
 ) -> keras.layers.Conv2D:
-    """A "same" convolution with bias, He initialised."""
+    """A "same" convolution with bias, He initialized."""
     return keras.layers.Conv2D(
-        filters,
-        kernel_size,
+        int(filters),
+        int(kernel_size),
         padding="same",
         kernel_initializer=initializer,
         name=name,
@@ -55,9 +57,9 @@ def conv(
     )
 
 
-def norm(name: str) -> BatchNormalization:
+def norm(name: str) -> FusedBatchNormalization:
     """A batch normalization of the channels."""
-    return BatchNormalization(axis=channel_axis(), name=name)
+    return FusedBatchNormalization(axis=channel_axis(), name=name)
 
 
 def add_to_image(image, difference):
@@ -67,7 +69,7 @@ def add_to_image(image, difference):
 
 
 def small_start() -> keras.initializers.Initializer:
-    """He's initialisation at a hundredth.
+    """He's initialization at a hundredth.
 
     For the last convolution of a network that predicts a difference, so that training
     starts from the image as it came.
@@ -111,3 +113,20 @@ def finish(inputs, outputs, name: str, weights) -> keras.Model:
     if weights is not None:
         load_weights(model, weights)
     return model
+
+
+def check_denoiser(depth, filters, channels) -> None:
+    """Raises a `ValueError` unless the arguments of a denoiser are in range."""
+    require_positive(depth=depth, filters=filters, channels=channels)
+    if depth < 2:
+        raise ValueError(f"`depth` must be at least 2. Received: depth={depth}")
+
+
+def subtract_noise(inputs, features, depth, weights, name) -> keras.Model:
+    """The denoiser whose features tell the noise: the model gives image - noise."""
+    channels = inputs.shape[channel_axis()]
+    noise = conv(channels, 3, f"conv_{depth}", small_start())(features)
+    outputs = keras.layers.Subtract(name="restored", dtype=image_dtype())(
+        [inputs, noise]
+    )
+    return finish(inputs, outputs, name, weights)

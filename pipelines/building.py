@@ -1,0 +1,116 @@
+"""Networks made ready for a training."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pipelines.configuration import Config
+from xunit_keras import zoo
+from xunit_keras.graphs.image_model import image_channel_axis
+from xunit_keras.layers import FusedBatchNormalization, XUnit
+from xunit_keras.losses import CenterMeanSquaredError
+from xunit_keras.models import registry
+from xunit_keras.optimizers import ConvolutionMuon
+
+OPTIMIZERS = {"muon": ConvolutionMuon, "adam": keras.optimizers.Adam}
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A network to train, and what its card says of it.
+
+    Attributes:
+        name: Of its builder, or of what else makes it.
+        arguments: What that is given.
+        build: Makes it.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    build: Callable[[], keras.Model]
+
+
+def blueprint(config: Config) -> Blueprint:
+    """The network of a resolved configuration, with the weights that it starts from."""
+    network, arguments = registry.find(config.model), config.arguments
+
+    def build():
+        model = network.build(**arguments)
+        channels = model.input_shape[image_channel_axis(model)]
+        if channels != config.target.channels:
+            raise ValueError(
+                f"{config.model!r} works on images of {channels} channels. Received: "
+                f"channels={config.target.channels}"
+            )
+        if config.init:
+            zoo.load_weights(model, config.init)
+        return model
+
+    return Blueprint(network.name, arguments, build)
+
+
+def compiled(config: Config, network: Blueprint) -> keras.Model:
+    """A network with its optimizer and its loss, to train with the policy asked for."""
+    with _policy(config.precision):
+        model = network.build()
+        for norm in normalizations(model):
+            norm.statistics_fixed = config.fix_statistics
+        # A short run cannot afford to average over the last thousand steps.
+        average = min(config.average, max(0.0, 1.0 - 20.0 / config.steps))
+        model.compile(
+            OPTIMIZERS[config.optimizer](
+                _learning_rate(config), epsilon=1e-8, use_ema=True, ema_momentum=average
+            ),
+            loss=CenterMeanSquaredError(config.margin),
+            # XLA's convolutions on a CPU are slower than TensorFlow's own.
+            jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
+        )
+        model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _learning_rate(config):
+    warmup = min(config.warmup, config.steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(warmup, 1),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+        decay_steps=config.steps - warmup,
+        alpha=0.01,
+    )
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def normalizations(model: keras.Model) -> list[FusedBatchNormalization]:
+    """The batch normalizations of a model, those inside the activations too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, XUnit):
+            found += layer.norms
+        elif isinstance(layer, FusedBatchNormalization):
+            found.append(layer)
+    return found
+
+
+def estimate_statistics(model: keras.Model, batches: Iterable) -> None:
+    """Sets the moving averages of a model to the plain mean over batches."""
+    norms = normalizations(model)
+    settings = [(norm.momentum, norm.statistics_fixed) for norm in norms]
+    for count, (degraded, _) in enumerate(batches):
+        for norm in norms:
+            norm.momentum, norm.statistics_fixed = count / (count + 1), False
+        model(degraded, training=True)
+    for norm, setting in zip(norms, settings, strict=True):
+        norm.momentum, norm.statistics_fixed = setting

@@ -1,0 +1,96 @@
+"""LiteRT files hold the operations and the integers that they promise."""
+
+import numpy as np
+import pytest
+from networks import as_trained
+
+import xunit_keras
+from xunit_keras import export
+from xunit_keras.exporting import formats, write
+
+Interpreter = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
+
+
+def test_tflite_has_builtin_operations_only(upscaler, tmp_path):
+    export(upscaler, tmp_path / "model.tflite", "tflite", color=True)
+    interpreter = Interpreter(str(tmp_path / "model.tflite"))
+    names = {op["op_name"] for op in interpreter._get_ops_details()}
+    assert not any(name.startswith(("Flex", "CUSTOM")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("format", "precision", "share"),
+    [
+        ("litert", "float16", 0.75),
+        ("onnx", "float16", 0.75),
+        ("openvino", "float16", 0.75),
+        ("litert", "int8", 0.6),
+        ("litert", "int8-full", 0.6),
+    ],
+)
+def test_reduced_precision_is_smaller_and_nearly_as_good(
+    format, precision, share, tmp_path, capfd
+):
+    # Wide enough for weights to be most of the file, and calm enough to denoise.
+    model = as_trained(xunit_keras.xdncnn(depth=4, filters=32))
+    last = model.layers[-2]
+    last.set_weights([0.02 * weight for weight in last.get_weights()])
+
+    def size(path):
+        return sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*"))
+
+    full, reduced = (
+        tmp_path / f"{name}{formats.FORMATS[format].suffix}" for name in "fr"
+    )
+    write(model, full, format)
+    capfd.readouterr()
+    verification = export(model, reduced, format, precision)
+    assert verification.difference > 1e-6
+    assert verification.psnr_lost < 0.1
+    assert size(reduced) < share * size(full)
+    assert capfd.readouterr().out == ""
+
+
+def test_in_full_integers_nothing_else_is_left(tmp_path):
+    path = tmp_path / "model.tflite"
+    for network in (
+        xunit_keras.xdncnn(depth=3, kernel_size=9, filters=8),
+        xunit_keras.xsrcnn_f(scale=2, residual=True),
+    ):
+        # Not verified: these networks have not learned anything.
+        write(as_trained(network), path, "tflite", "int8-full")
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        kinds = {
+            tensor["dtype"]
+            for tensor in interpreter.get_tensor_details()
+            if tensor["name"] and len(tensor["shape"]) == 4
+        }
+        floats = [
+            tensor["name"]
+            for tensor in interpreter.get_tensor_details()
+            if tensor["dtype"] == np.float32
+        ]
+        assert np.int8 in kinds
+        assert len(floats) == 2, floats  # the image and the restored one
+
+
+@pytest.fixture(scope="module")
+def published(real_data):
+    from xunit_keras.checkpoints.authors import load_checkpoint
+
+    file = real_data / "official_xunit" / "xdncnn_res_f64k3k9_s25.pkl"
+    return load_checkpoint(file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_the_published_network(precision, published, tmp_path):
+    export(published, tmp_path / "model.tflite", "tflite", precision)
+
+
+@pytest.mark.slow
+def test_the_published_network_loses_too_much_in_integers(published, tmp_path):
+    with pytest.raises(ValueError, match="in int8-full it loses, in dB, "):
+        export(published, tmp_path / "model.tflite", "tflite", "int8-full")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,82 @@
+"""LiteRT, formerly TensorFlow Lite; also in integers of 8 bits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from xunit_keras.exporting.formats.base import (
+    EXTRA,
+    FLOAT16_LOST,
+    INT8_LOST,
+    Format,
+    Order,
+    Precision,
+)
+from xunit_keras.packages import require
+from xunit_keras.runtime import engines
+
+# Of the images that tell the ranges of integers, where a file takes any size.
+_RANGES_SIDE = 64
+
+_ENGINE = engines.get("litert")
+_QUANTIZED = replace(_ENGINE.form, quantizes=True)
+_INTEGERS = replace(_QUANTIZED, gate="product", integers=True)
+
+
+def _write(order: Order) -> None:
+    import tensorflow as tf
+
+    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if order.precision == "float16":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+        options["target_spec"]["supported_types"] = [tf.float16]
+    if order.precision == "int8-full":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+        options["target_spec"]["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        size = [given or _RANGES_SIDE for given in order.shape[1:3]]
+        options["representative_dataset"] = lambda: (
+            [image[None]] for image in order.calibration(*size)
+        )
+    order.model.export(
+        str(order.path),
+        format="litert",
+        input_signature=[tf.TensorSpec(order.shape, "float32", name="image")],
+        verbose=False,
+        **options,
+    )
+    if order.precision == "int8":
+        _quantize_convolutions(order.path)
+
+
+def _quantize_convolutions(path: Path) -> None:
+    """8-bit weights, and activations quantized as they come, in the convolutions.
+
+    The depthwise convolutions would lose more and run slower, and bicubic
+    interpolation is the image itself.
+    """
+    recipes = require("ai_edge_quantizer.recipe", EXTRA)
+    quantizer = require("ai_edge_quantizer.quantizer", EXTRA).Quantizer(str(path))
+    recipe = [
+        {**entry, "operation": "CONV_2D", "regex": "^(?!.*bicubic).*$"}
+        for entry in recipes.dynamic_wi8_afp32()
+    ]
+    quantizer.load_quantization_recipe(recipe)
+    result = quantizer.quantize(enable_progress_report=False)
+    path.write_bytes(bytes(result.quantized_model))
+
+
+FORMAT = Format(
+    name="litert",
+    aliases=("tflite",),
+    title="a model for LiteRT",
+    suffix=_ENGINE.suffix,
+    engine=_ENGINE.name,
+    precisions={
+        "float32": Precision(_ENGINE.form),
+        "float16": Precision(_ENGINE.form, FLOAT16_LOST),
+        "int8": Precision(_QUANTIZED, INT8_LOST),
+        # Integers end where the ranges of other photographs end, so they are tried on
+        # more of them.
+        "int8-full": Precision(_INTEGERS, INT8_LOST, draws=4),
+    },
+    write=_write,
+)

@@ -1,0 +1,1 @@
+"""Reading and rewriting the graph of a Keras model."""

@@ -1,0 +1,419 @@
+"""A trained model as an equal, faster one made of plain layers.
+
+Training wants layers that learn; an engine wants few operations of the kinds that it
+runs well. `deploy` walks the graph of a model and builds it anew: batch
+normalizations move into the convolutions before or after them as far as that is
+exact, `XUnit` is opened, and its depthwise convolution and its gate take the form
+that an engine runs fastest.
+"""
+
+import dataclasses
+import itertools
+import re
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from xunit_keras.graphs.enlarging import AnySizeUpSampling2D
+from xunit_keras.graphs.image_model import image_model
+from xunit_keras.graphs.walk import (
+    channel_axis,
+    copy_weights,
+    data_format,
+    opened,
+    require_model,
+    run_through,
+    sublayers,
+)
+from xunit_keras.layers import (
+    FusedBatchNormalization,
+    LargeKernelDepthwiseConv2D,
+    XUnit,
+)
+from xunit_keras.runtime.engines.base import Form
+
+# Largest shift over scale that is added in place of scaling and shifting: a GPU may
+# compute in float16, which ends at 65504. Trained networks reach 1e4, in channels
+# whose scale is nearly 0, and float32 loses nothing there.
+LARGEST_OFFSET = 3e4
+
+# Where the argument of the Gaussian gate ends if everything is an integer. What is
+# beyond weighs less than exp(-9) = 1e-4. Half the span of a ReLU6, which is free.
+GATE_LIMIT = 3.0
+
+# Names that Keras may give to the arithmetic that is added here. In a model from a file
+# there are such names too, and Keras does not know that they are taken.
+_AUTOMATIC = re.compile(
+    r"(add|exp|multiply|negative|relu|sigmoid|square|subtract|true_divide)(_\d+)?"
+)
+
+_PLAIN = Form()
+_ONE, _ZERO = np.float64(1), np.float64(0)
+
+_CONVOLUTIONS = (
+    layers.Conv2D,
+    layers.DepthwiseConv2D,
+    LargeKernelDepthwiseConv2D,
+)
+
+
+_NORMALIZATIONS = (layers.BatchNormalization, FusedBatchNormalization)
+
+
+def deploy(model: keras.Model, form: Form = _PLAIN) -> keras.Model:
+    """Makes an equal model that an engine runs faster.
+
+    The result is a functional model in float32, for inference, with weights of its
+    own. It equals `model(x, training=False)` in float32 up to rounding, at the
+    borders too: a normalization `A * x + S` before a zero-padded convolution becomes
+    `x + S / A` before the same convolution with its kernel times `A`. What LoRA learned
+    is in the kernels. Layers that enlarge take images of any size, which Keras' own do
+    not on TensorFlow (see `xunit_keras.graphs.enlarging`).
+
+    Args:
+        model: A functional, sequential or built subclassed model. Layers of classes of
+            your own are opened where that is possible, or else made again.
+        form: What the engine runs fastest; with `integers`, and then alone, weights
+            below 1e-4 are not exact.
+
+    Returns:
+        A model with the input and output shapes and the name of `model`; single inputs
+        and outputs are not in lists or dictionaries.
+
+    Raises:
+        ValueError: The model cannot be looked into, one of its layers is quantized or
+            cannot be made from its configuration, or `form` is none.
+    """
+    require_model(model)
+    if not isinstance(form, Form):
+        raise ValueError(f"`form` must be a `Form`. Received: form={form!r}")
+    graph = opened(model)
+    if graph is None or len(graph.inputs) == len(graph.outputs) == 1:
+        graph = image_model(model)
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype="float32", name=x.name),
+        graph.input,
+    )
+    builder = _Builder(form, data_format(graph))
+    features = keras.tree.map_structure(_Feature, inputs)
+    outputs = keras.tree.map_structure(builder.applied, builder.build(graph, features))
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+@dataclass
+class _Waiting:
+    """A convolution that is not in the new graph yet, so that a norm can join it."""
+
+    cls: type[layers.Layer]
+    config: dict
+    source: keras.KerasTensor
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def then(self, scale, shift) -> "_Waiting":
+        """This convolution with its results scaled and shifted, by channel."""
+        factor = np.broadcast_to(scale, self.bias.shape)
+        if issubclass(self.cls, layers.DepthwiseConv2D):
+            factor = factor.reshape(self.kernel.shape[2:])
+        return dataclasses.replace(
+            self, kernel=self.kernel * factor, bias=self.bias * scale + shift
+        )
+
+
+@dataclass
+class _Feature:
+    """`scale * tensor + shift`, by channel, whose place what follows decides."""
+
+    source: keras.KerasTensor | _Waiting
+    scale: np.ndarray = _ONE
+    shift: np.ndarray = _ZERO
+
+    def then(self, scale, shift) -> "_Feature":
+        scale, shift = self.scale * scale, self.shift * scale + shift
+        if isinstance(self.source, _Waiting):
+            return _Feature(self.source.then(scale, shift))
+        return _Feature(self.source, scale, shift)
+
+    def equalize(self, spread) -> None:
+        """Divides the tensor by `spread` where a waiting convolution can take it."""
+        if isinstance(self.source, _Waiting):
+            self.source = self.source.then(self.scale / spread, _ZERO)
+            self.scale = spread
+
+    def turn_positive(self, scale) -> None:
+        """Makes `scale * self.scale` positive where a waiting convolution allows."""
+        sign = np.where(self.scale * scale < 0, -1.0, 1.0)
+        if isinstance(self.source, _Waiting):
+            self.source = self.source.then(sign, _ZERO)
+            self.scale = self.scale * sign
+
+
+class _Builder:
+    """Builds the layers of a model anew, in the form of an engine."""
+
+    def __init__(self, form: Form, data_format: str):
+        self.form = form
+        self.data_format = data_format
+        self.names = set()
+
+    def build(self, graph, features):
+        """Runs the graph of a functional model on features in place of tensors."""
+
+        def built(operation):
+            return lambda *args, **kwargs: self._operation(operation, args, kwargs)
+
+        return run_through(graph, features, built)
+
+    def applied(self, feature) -> keras.KerasTensor:
+        """The tensor that a feature stands for."""
+        return self._affine(self._tensor(feature), feature.scale, feature.shift)
+
+    def _tensor(self, feature):
+        """The tensor of a feature without scale and shift; one that waits is built."""
+        waiting = feature.source
+        if isinstance(waiting, _Waiting):
+            layer = self._made(waiting.cls, waiting.config)
+            feature.source = layer(waiting.source)
+            layer.set_weights([waiting.kernel, waiting.bias])
+        return feature.source
+
+    def _made(self, cls, config):
+        """A layer from its configuration, under a name that is still free."""
+        config = dict(config)
+        name = config.pop("name", None)
+        if name is None or _AUTOMATIC.fullmatch(name):
+            return cls.from_config(config)
+        names = (
+            f"{name}_{count}" if count > 1 else name for count in itertools.count(1)
+        )
+        free = next(name for name in names if name not in self.names)
+        self.names.add(free)
+        return cls.from_config({**config, "name": free})
+
+    def _operation(self, operation, args, kwargs):
+        if any(getattr(x, "quantization_mode", None) for x in sublayers(operation)):
+            raise ValueError(
+                f"The layer {operation.name!r} is quantized, so the model cannot be "
+                "deployed: give the model that it was before."
+            )
+        if type(operation) in _CONVOLUTIONS and self._is_in_format(operation):
+            return self._convolution(operation, args[0])
+        if type(operation) in _NORMALIZATIONS and self._is_by_channel(
+            operation, args[0]
+        ):
+            return args[0].then(*_scale_and_shift(operation))
+        if type(operation) is XUnit and self._is_in_format(operation):
+            return self._xunit(operation, args[0])
+        if (inner := opened(operation, args, kwargs)) is not None:
+            return self.build(inner, args[0])
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: self.applied(leaf) if isinstance(leaf, _Feature) else leaf,
+            (args, kwargs),
+        )
+        kwargs.pop("training", None)  # Some blocks hand it on.
+        outputs = self._anew(operation, args, kwargs)
+        return keras.tree.map_structure(_Feature, outputs)
+
+    def _is_in_format(self, layer) -> bool:
+        """Whether the channels of a layer are where those of the model are."""
+        return layer.data_format == self.data_format
+
+    def _is_by_channel(self, norm, feature) -> bool:
+        """Whether a batch normalization scales and shifts by channel."""
+        waits = isinstance(feature.source, _Waiting)
+        rank = 4 if waits else len(feature.source.shape)
+        return norm.axis % rank == channel_axis(self.data_format, rank)
+
+    def _anew(self, operation, args, kwargs):
+        """What a layer or an operation like another gives, with its weights."""
+        try:
+            config = _config(operation)
+            if AnySizeUpSampling2D.is_needed_for(operation):
+                layer = self._made(AnySizeUpSampling2D, config)
+                return layer(*args, **kwargs)
+            again = self._made(type(operation), config)
+            outputs = again(*args, **kwargs)
+            copy_weights(operation, again)
+            return outputs
+        except Exception as error:
+            raise ValueError(
+                f"The layer {operation.name!r} of class {type(operation).__name__} "
+                "cannot be made again from its configuration, so the model cannot be "
+                f"deployed: {error}"
+            ) from error
+
+    def _convolution(self, layer, feature):
+        tensor, scale = self._shifted(feature)
+        if getattr(layer, "groups", 1) != 1:
+            tensor, scale = self.applied(feature), _ONE
+        waiting = self._waiting(
+            layer, tensor, _array(layer.kernel) * scale.reshape(-1, 1)
+        )
+        if layer.use_bias:
+            waiting.bias = _array(layer.bias)
+        activation = waiting.config["activation"]
+        if activation == "linear":
+            return _Feature(waiting)
+        if isinstance(activation, str):
+            return _Feature(self._tensor(_Feature(waiting)))
+        # A layer, or a function that nobody registered.
+        waiting.config["activation"] = "linear"
+        outputs = self._tensor(_Feature(waiting))
+        if isinstance(layer.activation, layers.Layer):
+            return _Feature(self._anew(layer.activation, (outputs,), {}))
+        return _Feature(layer.activation(outputs))
+
+    def _waiting(self, layer, tensor, kernel) -> _Waiting:
+        """A convolution like `layer` with another kernel, and no bias so far."""
+        config = {**_config(layer), "use_bias": True}
+        config.pop("evaluation", None)
+        if not isinstance(layer, layers.DepthwiseConv2D):
+            bias = np.zeros(kernel.shape[-1])
+            return _Waiting(layers.Conv2D, config, tensor, kernel, bias)
+        cls = layers.DepthwiseConv2D
+        plain = (
+            tuple(layer.strides) == tuple(layer.dilation_rate) == (1, 1)
+            and layer.depth_multiplier == 1
+        )
+        if self.form.depthwise != "native" and plain:
+            cls = LargeKernelDepthwiseConv2D
+            config["evaluation"] = self.form.depthwise
+        return _Waiting(cls, config, tensor, kernel, np.zeros(kernel[0, 0].size))
+
+    def _shifted(self, feature):
+        """A tensor, and the scale that a following kernel has to take.
+
+        Zeros padded to the tensor are zeros of the feature.
+        """
+        if not feature.shift.any():
+            return self._tensor(feature), feature.scale
+        offset = _offset(feature.scale, feature.shift)
+        if offset is None or self.form.quantizes:
+            return self.applied(feature), _ONE
+        return self._affine(self._tensor(feature), _ONE, offset), feature.scale
+
+    def _affine(self, tensor, scale, shift):
+        """`scale * tensor + shift` by channel, with what is trivial left out."""
+        if self.form.integers and len(tensor.shape) == 4 and shift.any():
+            return self._depthwise_affine(tensor, scale, shift, name="norm")
+        rank = len(tensor.shape)
+        if (scale != 1).any():
+            tensor = tensor * self._vector(scale, rank)
+        if shift.any():
+            tensor = tensor + self._vector(shift, rank)
+        return tensor
+
+    def _vector(self, values, rank):
+        shape = [1] * rank
+        shape[channel_axis(self.data_format, rank)] = -1
+        return np.asarray(values, "float32").reshape(shape)
+
+    def _xunit(self, unit, feature):
+        if feature.shift.any():
+            feature = _Feature(self.applied(feature))
+        if self.form.integers and unit.form == "standard":
+            feature.equalize(_spread(unit.input_norm))
+        seen, factor = self._before_depthwise(unit, feature)
+        kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
+        depthwise = self._waiting(unit.depthwise, seen, kernel)
+        depthwise.config["name"] = f"{unit.name}_depthwise"
+        depthwise = depthwise.then(*_scale_and_shift(unit.gate_norm))
+        clips = self.form.integers and unit.gate == "gaussian"
+        if clips:
+            depthwise = depthwise.then(_ONE, GATE_LIMIT)
+            depthwise.config["activation"] = "relu6"
+        d = self._tensor(_Feature(depthwise))
+        if clips:
+            d = d - GATE_LIMIT
+        tensor = self._tensor(feature)
+        if unit.gate == "sigmoid":
+            gated = tensor * ops.sigmoid(d)
+        elif self.form.gate == "quotient":
+            # Where exp overflows to infinity, the quotient is the 0 it should be.
+            gated = tensor / ops.exp(ops.square(d))
+        else:
+            # LiteRT has no negation of integers.
+            gated = tensor * ops.exp(d * (-1.0 * d))
+        return _Feature(gated, feature.scale)
+
+    def _before_depthwise(self, unit, feature):
+        """What a unit's depthwise convolution sees, divided by a factor; the factor."""
+        if unit.form == "slim":
+            return self._tensor(feature), feature.scale
+        scale, shift = _scale_and_shift(unit.input_norm)
+        if unit.form == "standard":
+            feature.turn_positive(scale)
+            tensor = self._tensor(feature)
+            return self._rectified(unit, tensor, scale * feature.scale, shift)
+        pointwise = self._waiting(
+            unit.pointwise,
+            self._tensor(feature),
+            _array(unit.pointwise.kernel) * feature.scale.reshape(-1, 1),
+        )
+        pointwise.config.update(name=f"{unit.name}_pointwise", activation="relu")
+        return self._tensor(_Feature(pointwise.then(scale, shift))), _ONE
+
+    def _rectified(self, unit, tensor, scale, shift):
+        """`relu(scale * tensor + shift)` divided by a factor, and the factor."""
+        if self.form.affine == "depthwise":
+            rectified = self._depthwise_affine(
+                tensor, scale, shift, name=f"{unit.name}_norm", activation="relu"
+            )
+            return rectified, _ONE
+        offset = _offset(scale, shift)
+        if offset is None or (scale < 0).any():
+            return ops.relu(self._affine(tensor, scale, shift)), _ONE
+        return ops.relu(self._affine(tensor, _ONE, offset)), scale
+
+    def _depthwise_affine(self, tensor, scale, shift, **config):
+        """`scale * tensor + shift` by channel as a 1x1 depthwise convolution."""
+        config.update(kernel_size=1, data_format=self.data_format, dtype="float32")
+        affine = self._made(layers.DepthwiseConv2D, config)
+        outputs = affine(tensor)
+        scale = np.broadcast_to(scale, shift.shape)
+        affine.set_weights([scale.reshape(1, 1, -1, 1), shift])
+        return outputs
+
+
+def _config(operation) -> dict:
+    """The configuration of an operation, in float32 and without LoRA where it is one.
+
+    A layer of someone's own need not take what the layers of Keras do.
+    """
+    config = operation.get_config()
+    if not isinstance(operation, layers.Layer):
+        return config
+    changes = {"dtype": "float32", "lora_rank": None, "lora_alpha": None}
+    return {name: changes.get(name, value) for name, value in config.items()}
+
+
+def _spread(norm) -> np.ndarray:
+    """How far the inputs of a normalization reach, by channel, but for rare ones."""
+    deviation = np.sqrt(_array(norm.moving_variance))
+    spread = np.abs(_array(norm.moving_mean)) + 4.0 * deviation
+    return np.maximum(spread, 1e-3 * spread.max() + 1e-12)  # Some channels are dead.
+
+
+def _offset(scale, shift) -> np.ndarray | None:
+    """`shift / scale`, or None where it is too large."""
+    scale, shift = np.broadcast_arrays(scale, shift)
+    if (np.abs(shift) > LARGEST_OFFSET * np.abs(scale)).any():
+        return None
+    return np.divide(shift, scale, out=np.zeros(scale.shape), where=shift != 0)
+
+
+def _scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
+    """A batch normalization at inference as `scale * x + shift`, by channel."""
+    scale = 1.0 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = scale * _array(norm.gamma)
+    shift = -_array(norm.moving_mean) * scale
+    if norm.center:
+        shift = shift + _array(norm.beta)
+    return scale, shift
+
+
+def _array(variable) -> np.ndarray:
+    return ops.convert_to_numpy(variable).astype("float64")

@@ -1,0 +1,1 @@
+"""Pixels without a network: image files, color, resizing, scores, drawn rain."""

@@ -1,0 +1,1 @@
+"""A photograph through a network file, without Keras: tiles, engines, the zoo."""

@@ -1,0 +1,191 @@
+"""The models of the zoo: their names, their cards, and their ready files.
+
+A model of the zoo is a folder `<name>/` with `card.json`, `config.json` (the Keras
+architecture), `model.weights.h5` and `model.onnx`, the ready file. The folders lie in
+`saved_models/` of a clone and in `xunit_keras/saved_models/` of an installed package.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xunit_keras.atomic import write_json
+from xunit_keras.runtime import engines
+from xunit_keras.runtime.network import Network
+from xunit_keras.runtime.tiles import ReceptiveField
+
+READY_FILE, READY_FORMAT, READY_ENGINE = "model.onnx", "onnx", "onnxruntime"
+WEIGHTS_FILE = "model.weights.h5"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of a model.
+
+    Attributes:
+        name: Its name, that of its folder.
+        task: The word for its task.
+        network: Its builder in `xunit_keras.models`; or what else made it.
+        arguments: What the builder was given.
+        parameters: As the paper counts them.
+        channels: Of its images, 1 or 3.
+        scale: Factor by which it enlarges.
+        radius: Input pixels to each side that an output pixel depends on.
+        stride: See `ReceptiveField`.
+        sigma: For noise: the level, or the two ends of the range, in 0..255.
+        quality: For JPEG: the quality, or the two ends of the range, in 1..100.
+        data: What it was trained on.
+        stages: The trainings that it went through, with command and recipe.
+        scores: What it reaches, each with its protocol.
+        license: Of the weights.
+        data_terms: What those who published the training data say of its use.
+        versions: Of the packages that made it.
+        sha256: Of its files, by name.
+    """
+
+    name: str
+    task: str
+    network: str
+    channels: int
+    parameters: int
+    scale: int = 1
+    radius: int | None = None
+    stride: int = 1
+    arguments: dict[str, Any] = field(default_factory=dict)
+    sigma: tuple[float, ...] = ()
+    quality: tuple[int, ...] = ()
+    data: tuple[str, ...] = ()
+    stages: tuple[dict[str, Any], ...] = ()
+    scores: tuple[dict[str, Any], ...] = ()
+    license: str = ""
+    data_terms: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Card":
+        """The card in a folder.
+
+        Raises:
+            ValueError: It is damaged, or not a card of this version.
+        """
+        path = folder / "card.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in content.items()
+            }
+            return cls(**values)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"The card {str(path)!r} cannot be read: {error}"
+            ) from error
+
+    def write(self, folder: Path) -> None:
+        """Writes the card into a folder, leaving out what says nothing."""
+        values = dataclasses.asdict(self)
+        write_json(
+            folder / "card.json",
+            {k: v for k, v in values.items() if v not in (None, "", (), {})},
+        )
+
+
+def list_models() -> list[str]:
+    """Names of the released models, sorted."""
+    cards = (card for folder in _FOLDERS for card in folder.glob("*/card.json"))
+    return sorted({card.parent.name for card in cards})
+
+
+def card(name: str | Path) -> Card:
+    """The card of a model: task, data, recipe, scores, sha256, license.
+
+    Args:
+        name: A name from `list_models()`, or a folder laid out like a released model.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    return Card.read(model_folder(name))
+
+
+def find_card(name: str | Path) -> Card | None:
+    """The card of a model, None for one without: a `.keras` file, a checkpoint."""
+    folder = find_folder(name)
+    return None if folder is None else Card.read(folder)
+
+
+def find_folder(name: str | Path) -> Path | None:
+    """The folder of a released model, or `name` itself where it is such a folder."""
+    for folder in (*(f / str(name) for f in _FOLDERS), Path(name)):
+        if (folder / "card.json").is_file():
+            return folder
+    return None
+
+
+def model_folder(name: str | Path) -> Path:
+    """As `find_folder`.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    folder = find_folder(name)
+    if folder is None:
+        raise ValueError(
+            f"There is no model {str(name)!r}. Released models: "
+            f"{', '.join(list_models()) or 'none'}."
+        )
+    return folder
+
+
+def checked_file(folder: Path, name: str) -> Path:
+    """A file of a model.
+
+    Raises:
+        ValueError: It is missing, or is not the one that the card is of.
+    """
+    path = folder / name
+    if not path.is_file() or sha256(path) != Card.read(folder).sha256.get(name):
+        raise ValueError(
+            f"The file {name} of the model {folder.name!r} is damaged: {str(path)!r} "
+            "is missing or does not have the sha256 of its card. Install the package "
+            "again."
+        )
+    return path
+
+
+def has_ready_file(name: str | Path) -> bool:
+    """Whether a model runs without Keras."""
+    folder = find_folder(name)
+    return folder is not None and (folder / READY_FILE).is_file()
+
+
+def open_ready(name: str | Path, threads: int | None = None) -> Network:
+    """Opens the ready file of a model, without Keras.
+
+    Raises:
+        ValueError: There is no such model, or it is damaged.
+    """
+    folder = model_folder(name)
+    known = Card.read(folder)
+    if known.radius is None:
+        raise ValueError(f"The card of {known.name!r} tells no receptive field.")
+    path = checked_file(folder, READY_FILE)
+    return Network(
+        known.name,
+        engines.get(READY_ENGINE).open(path, threads),
+        known.channels,
+        ReceptiveField(known.scale, known.radius, known.stride),
+    )
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
