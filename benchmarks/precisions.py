@@ -20,11 +20,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Ke
 import numpy as np
 import tyro
 from rich.table import Table
+from xunit_keras.exporting.formats import FORMATS
+from xunit_keras.runtime import engines as installed
 
 import xunit_keras
 from pipelines.evaluate import console
-from xunit_keras.engines import load_engine
-from xunit_keras.formats import FORMATS
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def processor_time(engine: Callable, image: np.ndarray) -> float:
 
 def main(config: Config) -> None:
     """Exports in every precision and prints the table."""
-    precisions = FORMATS["tflite"].precisions
+    precisions = FORMATS["litert"].precisions
     table = Table("model", "precision", "dB lost", "time", "MB")
     for name in config.models:
         channels = xunit_keras.load(name).input_shape[-1]
@@ -61,13 +61,13 @@ def main(config: Config) -> None:
             for precision in precisions:
                 path = Path(folder) / f"{precision}.tflite"
                 try:
-                    verified = xunit_keras.export(name, path, "tflite", precision)
+                    verified = xunit_keras.export(name, path, "litert", precision)
                 except ValueError as error:
                     print(f"{name}: {error}")
                     continue
                 lost[precision] = verified.psnr_lost
                 sizes[precision] = path.stat().st_size / 1e6
-                engines[precision] = load_engine(path, threads=1)
+                engines[precision] = installed.open_file(path, threads=1)
                 engines[precision](image)  # The first run sets up.
         times = {precision: [] for precision in engines}
         for _ in range(config.rounds):

@@ -9,7 +9,6 @@ import keras
 
 from pipelines.configuration import Config
 from xunit_keras import zoo
-from xunit_keras.graphs.image_model import image_channel_axis
 from xunit_keras.layers import FusedBatchNormalization, XUnit
 from xunit_keras.losses import CenterMeanSquaredError
 from xunit_keras.models import registry
@@ -39,12 +38,6 @@ def blueprint(config: Config) -> Blueprint:
 
     def build():
         model = network.build(**arguments)
-        channels = model.input_shape[image_channel_axis(model)]
-        if channels != config.target.channels:
-            raise ValueError(
-                f"{config.model!r} works on images of {channels} channels. Received: "
-                f"channels={config.target.channels}"
-            )
         if config.init:
             zoo.load_weights(model, config.init)
         return model

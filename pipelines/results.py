@@ -104,7 +104,7 @@ def _cells(
 
 
 def markdown(task: type[Task], rows: list[Row]) -> Iterator[str]:
-    """A table with the columns that any row has a score in, and a picture."""
+    """A table with the columns that any row has a score in."""
     results = task.results
     columns = [c for c in results.columns if any(c in row.scores for row in rows)]
     yield f"## {results.title}"
@@ -119,14 +119,18 @@ def markdown(task: type[Task], rows: list[Row]) -> Iterator[str]:
         count = f"{row.parameters:,}" if row.parameters else ""
         yield f"| {' | '.join([row.method, count, *cells, row.source])} |"
     yield ""
-    picture = f"compare-{task.name}.png"
+
+
+def illustration(task: type[Task]) -> Iterator[str]:
+    """What models of a task make of photographs, and the command that draws it."""
+    picture, compared = f"compare-{task.name}.png", task.results.compared
     yield f"![crops of photographs, degraded, restored and as they were]({picture})"
     yield ""
     yield "*The bundled photographs, where they have most detail; PSNR of the whole:*"
     yield ""
     yield "```sh"
     yield (
-        f"python pipelines/figures.py compare --models {results.compared} --limit 3 "
+        f"python pipelines/figures.py compare --models {compared} --limit 3 "
         f"--out docs/{picture}"
     )
     yield "```"
@@ -145,12 +149,11 @@ def page(config: Config) -> str:
         "",
     ]
     for task in tasks.TASKS.values():
-        rows = [
-            *task.results.quoted,
-            *evaluated(task, config.evaluations),
-            *released(task),
-        ]
-        lines += markdown(task, rows)
+        ours = list(released(task))
+        others = [*task.results.quoted, *evaluated(task, config.evaluations)]
+        lines += markdown(task, [*others, *ours])
+        if ours:
+            lines += illustration(task)
     lines += ["## How the released models were trained", ""]
     for name in models.list_models():
         stages = models.card(name).stages

@@ -29,18 +29,21 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Runs `python ARGUMENTS` in a process of its own, and shows why it failed."""
+    """Runs `python ARGUMENTS` in a process of its own, and shows why it failed.
 
-    def run(*arguments, **environment: str) -> str:
+    `folder` is a checkout, or a copy of one.
+    """
+
+    def run(*arguments, folder: Path = REPOSITORY, **environment: str) -> str:
         result = subprocess.run(
             [sys.executable, *map(str, arguments)],
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder), **environment},
             capture_output=True,
             text=True,
             timeout=600,
         )
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
     return run

@@ -206,22 +206,29 @@ def test_what_a_format_cannot_hold(models, tmp_path, capsys):
 
 
 def test_interrupted(models, folder, tmp_path, capsys, monkeypatch):
+    """What was begun is finished or taken back, and nothing else is begun."""
     source, _ = folder
+    for number in range(40):
+        files.write(source / f"z{number}.png", Photograph(pixels(9, 9)))
     out = tmp_path / "out"
     restore_file = photographs.restore_file
     calls = []
 
     def interrupted(*arguments):
         calls.append(arguments)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return restore_file(*arguments)
 
     monkeypatch.setattr(photographs, "restore_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("restore", "-i", source, "-o", out, "-m", models / "gray")
-    assert written(out) == {"a.png"}
-    assert files.read(out / "a.png").pixels.shape == (9, 9)
+    there = written(out)
+    assert "a.png" in there
+    assert len(there) < 40
+    for name in there:
+        original = files.read(source / name).pixels
+        assert files.read(out / name).pixels.shape == original.shape
 
 
 def _unsuited(tmp_path):
@@ -248,6 +255,7 @@ def test_start_refused(models, folder, tmp_path, capsys):
         (one, out, tmp_path / "none.keras"): "There is no model file",
         (one, out, tmp_path / "broken.keras"): "broken.keras",
         (one, out, _unsuited(tmp_path)): "tile_overlap",
+        (one, out, "auto"): "Say which model to take (-m), or what for (--task)",
     }
     for (i, o, m), message in cases.items():
         assert run("restore", "-i", i, "-o", o, "-m", m) == 2
@@ -375,6 +383,180 @@ def test_strength(models, tmp_path):
     np.testing.assert_array_equal(files.read(out).pixels, expected)
     assert run(*arguments, "-o", tmp_path / "no.png", "--strength", 2) == 2
     assert not (tmp_path / "no.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--strength", 2), "`strength` must be 0"),
+        (("--width", 0), "`width` must be at least 1"),
+        (("--width", 90, "--height", 90), "one of width, height and scale"),
+        (("--scale", 0), "`scale` must be more than 1"),
+        (("--scale", 0.5), "`scale` must be more than 1"),
+        (("--quality", 0), "`quality` must be 1 to 100"),
+        (("--compression", 10), "`compression` must be 0 to 9"),
+        (("--task", "sr"), "leave out either"),
+        (("--device", "directml"), "`device` and `precision` are for what ONNX"),
+        (("--precision", "float16"), "`device` and `precision` are for what ONNX"),
+        (("--width", 90, "-m", "xderain"), "'xderain' does not enlarge"),
+        (("-m", "auto", "--task", "denoise", "--scale", 2), "does not enlarge"),
+        (("-m", "auto", "--task", "jpeg"), "no released model for 'jpeg'"),
+        (("-m", "xsrcnn-f-x2", "--device", "directml"), "no 'directml' here: it has"),
+        (("-m", "xsrcnn-f-x2", "--precision", "float16"), "processor does not compute"),
+        (("-m", "xsrcnn-f-x2", "-e", "openvino", "--device", "auto"), "on 'openvino'"),
+    ],
+)
+def test_options_refused(models, tmp_path, capsys, arguments, message):
+    files.write(tmp_path / "in.png", Photograph(pixels(9, 9)))
+    if "-m" not in arguments:
+        arguments = (*arguments, "-m", models / "gray")
+    command = ("restore", "-i", tmp_path / "in.png", "-o", tmp_path / "new" / "out.png")
+    assert run(*command, *arguments) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
+    assert written(tmp_path) == {"in.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (("--scale", 2.5), (50, 75, 3)),
+        (("--scale", 3), (60, 90, 3)),
+        (("--width", 61), (41, 61, 3)),
+        (("--height", 200), (200, 300, 3)),
+    ],
+)
+def test_any_size(models, tmp_path, arguments, shape):
+    """The network enlarges by 3, once or twice, as bicubic interpolation does."""
+    image = np.linspace(20, 230, 20 * 30 * 3).reshape(20, 30, 3).astype(np.uint8)
+    files.write(tmp_path / "in.png", Photograph(image, image[..., 0]))
+    out = tmp_path / "out.png"
+    command = ("restore", "-i", tmp_path / "in.png", "-o", out, "-m", models / "x3")
+    assert run(*command, *arguments) == 0
+    result = files.read(out)
+    assert result.pixels.shape == shape
+    for found, original in ((result.pixels, image), (result.alpha, image[..., 0])):
+        smooth = Image.fromarray(original).resize(
+            shape[1::-1], Image.Resampling.BICUBIC
+        )
+        assert np.abs(found.astype(int) - np.asarray(smooth)).max() <= 4
+
+
+def test_an_exact_scale_is_the_network_alone(models, tmp_path):
+    image = pixels(20, 30, 3)
+    files.write(tmp_path / "in.png", Photograph(image))
+    out = tmp_path / "out.png"
+    command = ("restore", "-i", tmp_path / "in.png", "-o", out, "-m", models / "x3")
+    assert run(*command, "--width", 90) == 0
+    expected = xunit_keras.restore(image, models / "x3")
+    np.testing.assert_array_equal(files.read(out).pixels, expected)
+
+
+def test_size_of_a_photograph_that_is_larger(models, tmp_path, capsys):
+    files.write(tmp_path / "in" / "a.png", Photograph(pixels(20, 30)))
+    files.write(tmp_path / "in" / "b.png", Photograph(pixels(20, 80)))
+    command = ("restore", "-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert run(*command, "-m", models / "x3", "--width", 80) == 1
+    assert "80 x 20 pixels already" in capsys.readouterr().err
+    assert files.read(tmp_path / "out" / "a.png").pixels.shape == (53, 80)
+    assert written(tmp_path / "out") == {"a.png"}
+
+
+def test_deep_photographs_of_any_size(models, tmp_path):
+    deep = np.linspace(0, 65535, 20 * 30).reshape(20, 30).astype(np.uint16)
+    files.write(tmp_path / "in.png", Photograph(deep))
+    out = tmp_path / "out.tif"
+    command = ("restore", "-i", tmp_path / "in.png", "-o", out, "-m", models / "x3")
+    assert run(*command, "--scale", 2) == 0
+    result = files.read(out).pixels
+    assert (result.dtype, result.shape) == (np.uint16, (40, 60))
+    assert len(np.unique(result)) > 1000
+
+
+def test_quality_and_compression(models, tmp_path):
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    files.write(tmp_path / "in.png", Photograph(noise))
+
+    def size(name, *arguments):
+        command = ("restore", "-i", tmp_path / "in.png", "-o", tmp_path / name)
+        assert run(*command, "-m", models / "gray", *arguments) == 0
+        return (tmp_path / name).stat().st_size
+
+    for name in ("out.jpg", "out.avif"):
+        assert size(name, "--quality", 20) < 0.6 * size(name)
+    assert size("out.png", "--compression", 0) > 64 * 64 * 3
+    assert size("out.png", "--compression", 9) <= size("out.png")
+
+
+def test_a_model_is_chosen(tmp_path, capsys):
+    yy, xx = np.mgrid[:64, :64]
+    clean = np.dstack([yy, xx, yy + xx]) + 60
+    noise = np.random.default_rng(0).normal(0, 25, clean.shape)
+    noisy = np.clip(clean + noise, 0, 255).astype(np.uint8)
+    for name in ("a.png", "b.png"):
+        files.write(tmp_path / "in" / name, Photograph(noisy))
+    files.write(tmp_path / "in" / "c.png", Photograph(clean.astype(np.uint8)))
+    command = ("restore", "-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert run(*command, "--task", "denoise") == 0
+    out = capsys.readouterr().out
+    assert out.count("xdncnn-color-sigma25 (noise of sigma 2") == 1  # Once a choice.
+    assert "c.png: xdncnn-gray-blind (noise of sigma 0 found" in out
+    for name in ("a.png", "b.png"):
+        np.testing.assert_array_equal(
+            files.read(tmp_path / "out" / name).pixels,
+            xunit_keras.restore(noisy, "xdncnn-color-sigma25"),
+        )
+
+
+def test_several_models_one_after_the_other(tmp_path, capsys):
+    files.write(tmp_path / "in.png", Photograph(pixels(10, 12)))
+    command = ("restore", "-i", tmp_path / "in.png", "-o", tmp_path / "out.png")
+    assert run(*command, "--task", "sr", "--scale", 5) == 0
+    assert "xsrcnn-f-x2 (enlarges by 2, for gray images), then xsrcnn-f-x3 (" in (
+        capsys.readouterr().out
+    )
+    assert files.read(tmp_path / "out.png").pixels.shape == (50, 60)
+
+
+def test_many_photographs_at_once(tmp_path, capsys):
+    """In the order of their names, each as if it were alone."""
+    images = {
+        f"{number:02}.png": pixels(8 + number, 9, 3, seed=number)
+        for number in range(20)
+    }
+    images["10.png"] = pixels(700, 720, 3)  # This one gets all threads.
+    for name, image in images.items():
+        files.write(tmp_path / "in" / name, Photograph(image))
+    command = ("restore", "-i", tmp_path / "in", "-o", tmp_path / "out")
+    assert run(*command, "-m", "xsrcnn-f-x2") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    assert [Path(line).name for line in lines] == sorted(images)
+    for name, image in images.items():
+        result = files.read(tmp_path / "out" / name).pixels
+        expected = xunit_keras.restore(image, "xsrcnn-f-x2")
+        assert np.abs(result.astype(int) - expected).max() <= 1  # Float rounding.
+
+
+def test_animations(models, tmp_path, capsys):
+    first, second = (Image.fromarray(pixels(16, 24, 3, seed=s)) for s in range(2))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.gif", "b.webp"):
+        first.save(
+            folder / name, save_all=True, append_images=[second], duration=[50, 90]
+        )
+    first.save(folder / "c.gif")
+    command = ("restore", "-m", models / "x3")
+    assert run(*command, "-i", folder, "-o", tmp_path / "out") == 0
+    assert written(tmp_path / "out") == {"a.gif", "b.webp", "c.gif.png"}
+    for name in ("a.gif", "b.webp"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert (image.n_frames, image.size) == (2, (72, 48))
+    one = ("-i", folder / "a.gif", "-o", tmp_path / "a.jpg")
+    assert run(*command, *one) == 2
+    assert "suffix of an animation must be one of .gif" in capsys.readouterr().err
 
 
 def test_names_are_printed_as_they_are(models, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The recipes of CONTRIBUTING.md are true: followed in a copy, they work."""
 
-import os
+import functools
 import re
 import shutil
 import subprocess
@@ -108,22 +108,9 @@ def copy(tmp_path_factory):
 
 
 @pytest.fixture
-def in_copy(copy):
-    """Runs a command in the copy."""
-
-    def run(*command):
-        result = subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy)},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    return run
+def in_copy(copy, run_python):
+    """Runs Python in the copy."""
+    return functools.partial(run_python, folder=copy)
 
 
 def test_recipes_touch_what_they_promise():

@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from layers.checks import random_images
 
-from xunit_keras.optimizers import ADAM_RATIO, ConvolutionMuon
-from tests.layers.checks import random_images
 from xunit_keras import xdncnn
+from xunit_keras.optimizers import ADAM_RATIO, ConvolutionMuon
 
 
 def trained():

@@ -288,10 +288,29 @@ class Subclassed(keras.Model):
         return inputs + self.convolution(inputs)
 
 
-def test_a_subclassed_model_needs_to_be_told_how_far_it_looks():
+def test_a_subclassed_model_is_looked_into():
     model = Subclassed()
     model.build((None, None, None, 1))
     as_trained(model)
+    image = random_image(40, 50)
+    expected = np.clip(predict(model, image[..., None])[..., 0], 0, 1)
+    for tile in (0, 7):
+        np.testing.assert_allclose(restore(image, model, tile), expected, atol=1e-5)
+
+
+class Closed(layers.Layer):
+    """A layer that does not tell how far it looks."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(3, 3, 1, 1), name="kernel")
+
+    def call(self, inputs):
+        return keras.ops.conv(inputs, self.kernel, padding="same")
+
+
+def test_a_layer_that_does_not_tell_how_far_it_looks():
+    x = keras.Input((None, None, 1))
+    model = as_trained(keras.Model(x, Closed()(x)))
     image = random_image(40, 50)
     with pytest.raises(ValueError, match="tile_overlap"):
         restore(image, model)

@@ -24,5 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 @wrapt.when_imported("keras")
 def _register(keras) -> None:
-    """Registers what saved models name."""
+    """Registers what saved models name, and watches for forks of this process."""
     from xunit_keras import layers, losses, metrics, optimizers  # noqa: F401
+    from xunit_keras.runtime.engines import keras as engine  # noqa: F401

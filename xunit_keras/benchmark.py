@@ -28,7 +28,7 @@ from xunit_keras.exporting import formats
 from xunit_keras.exporting.engines import open_model
 from xunit_keras.exporting.exporting import write
 from xunit_keras.graphs.counting import multiply_adds
-from xunit_keras.graphs.image_model import scale_on
+from xunit_keras.graphs.image_model import DIVISIBLE, scale_on
 from xunit_keras.quiet import silence
 from xunit_keras.runtime import engines
 from xunit_keras.runtime.engines.base import Runner
@@ -43,7 +43,6 @@ DEFAULT_ENGINES = (
 )
 
 _PRODUCT_SIZE = 2048
-_SIDE = 64  # of an image that tells by what factor a network enlarges
 _KERAS_SUFFIX = ".keras"
 # Seconds before each run: the threads of the engine before may still wait for work,
 # awake.
@@ -255,7 +254,7 @@ def _twin_of(network) -> tuple[str, Callable[[], keras.Model]] | None:
     if known is None or known.twin is None:
         return None
     twin = models.find(known.twin)
-    channels, scale = network.input_shape[-1], scale_on(network, _SIDE, _SIDE)
+    channels, scale = network.input_shape[-1], scale_on(network, DIVISIBLE, DIVISIBLE)
     options = {"channels": channels}
     if scale > 1:
         options["scale"] = scale

@@ -4,8 +4,10 @@ Thin: arguments in, functions of the package called, words out. What needs Keras
 imported where it is used; a released model is restored with without it.
 """
 
+import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ from rich.table import Table
 from xunit_keras import quiet, tasks
 from xunit_keras.exporting import formats
 from xunit_keras.runtime import engines, models
+from xunit_keras.runtime.engines.onnxruntime import DEVICES
 
 _out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 _err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
@@ -35,12 +38,18 @@ if TYPE_CHECKING:
     EngineName = str
     FormatName = str
     PrecisionName = str
+    TaskName = str
+    DeviceName = str
 else:
     EngineName = Literal[tuple(engines.ENGINES)]
     FormatName = Literal[tuple(formats.names())]
     PrecisionName = Literal[tuple(formats.precisions())]
+    TaskName = Literal[tuple(tasks.TASKS)]
+    DeviceName = Literal[("auto", *DEVICES)]
 
 _T = TypeVar("_T")
+_AUTO = "auto"
+_MOST_TOGETHER = 8
 _Model = Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
 _EXTRAS = "; ".join(
     f"{engine.name}: pip install 'xunit-keras[{engine.extra}]'"
@@ -59,18 +68,33 @@ class Restore:
 
     The EXIF orientation is applied; transparency, color profile, EXIF data and 16-bit
     samples are kept. A file that cannot be restored is reported, and the others go on.
+    Animations (GIF, WebP, PNG) and, with the extra `video`, videos are restored frame
+    by frame, with their times and their sound.
     """
 
     input: Annotated[Path, tyro.conf.arg(aliases=("-i",), metavar="FILE|FOLDER")]
-    """A photograph, or a folder of them."""
+    """A photograph, an animation, a video, or a folder."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=("-o",), metavar="FILE|FOLDER")]
     """Where the result goes: a file, or a folder. A folder of photographs gives a
     folder with the same names and subfolders."""
 
-    model: _Model
+    model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL|auto")] = _AUTO
     """A released model (see `xunit-keras list`), a model folder, a .keras file, or an
-    exported file."""
+    exported file. auto: the released one that fits --task and the photograph."""
+
+    task: TaskName | None = None
+    """What a model is chosen for; says which and why."""
+
+    scale: Annotated[float | None, tyro.conf.arg(metavar="FACTOR")] = None
+    """Enlarge by this factor, such as 2.5: by the next larger network, or several, and
+    then down to the exact size."""
+
+    width: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Enlarge to this width, the height in proportion."""
+
+    height: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Enlarge to this height, the width in proportion."""
 
     tile: Annotated[
         int | Literal["auto"], tyro.conf.arg(aliases=("-t",), metavar="PIXELS|auto")
@@ -88,6 +112,12 @@ class Restore:
     strength: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
     """How much of the change is applied; less keeps some of the grain."""
 
+    quality: Annotated[int | None, tyro.conf.arg(metavar="1..100")] = None
+    """Quality of JPEG (95 without it) and AVIF (90)."""
+
+    compression: Annotated[int, tyro.conf.arg(metavar="0..9")] = 3
+    """Compression of PNG: 9 is the smallest file and takes the longest."""
+
     skip_existing: bool = False
     """Leave out the photographs whose result is there already."""
 
@@ -96,6 +126,12 @@ class Restore:
         tyro.conf.arg(aliases=("-e",), help=f"What runs the model. {_EXTRAS}"),
     ] = None
 
+    device: DeviceName = "cpu"
+    """What ONNX Runtime computes on; auto: the first that is there."""
+
+    precision: Literal["float32", "float16"] = "float32"
+    """What ONNX Runtime computes in; float16 is for devices other than the cpu."""
+
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Threads of the engine; without it, what the engine chooses."""
 
@@ -103,6 +139,7 @@ class Restore:
         """Restores; the exit code is 1 if a file failed."""
         from xunit_keras import photographs
 
+        settings = _used(self._settings)
         plan = _used(
             lambda: photographs.plan(self.input, self.output, self.skip_existing)
         )
@@ -111,50 +148,86 @@ class Restore:
         if not plan.jobs:
             _out.print("Every result is there already.")
             return 0
-        network = self._network()
         failed = 0
         # A terminal shows the progress; who reads a log wants the names.
         listed = self.input.is_dir() and not _err.is_terminal
         with _progress() as progress:
-            task = progress.add_task("")
-            for number, job in enumerate(plan.jobs, start=1):
-                name = f"{job.source.name} ({number} of {len(plan.jobs)})"
-                progress.reset(task, description=name)
+            with quiet.silence():
+                restorer = self._restorer(settings, plan)
+            bar = progress.add_task("", total=len(plan.jobs))
+            shares = dict.fromkeys(range(len(plan.jobs)), 0.0)
 
-                def show(done, total):
-                    progress.update(task, completed=done, total=total)
+            def show(number: int, done: int, total: int) -> None:
+                shares[number] = done / max(total, 1)
+                progress.update(bar, completed=sum(shares.values()))
 
-                try:
-                    photographs.restore_file(
-                        job, network, self.tile, self.self_ensemble, self.strength, show
-                    )
-                    if listed:
+            results = photographs.restore_files(plan.jobs, restorer, show)
+            with contextlib.closing(results):
+                for number, (job, error) in enumerate(results, start=1):
+                    name = f"{job.source.name} ({number} of {len(plan.jobs)})"
+                    progress.update(bar, description=name)
+                    shares[number - 1] = 1.0
+                    if error is not None:
+                        failed += 1
+                        progress.console.print(_one_line(error, job.source))
+                    elif listed:
                         _out.print(f"{job.source} -> {job.target}")
-                # Whatever is wrong with one file, the others go on.
-                except Exception as error:
-                    failed += 1
-                    progress.console.print(_one_line(error, job.source))
         done = len(plan.jobs) - failed
         _out.print(f"Restored {done} of {len(plan.jobs)} into {self.output}")
         return 1 if failed else 0
 
-    def _network(self):
-        from xunit_keras import restoration
-        from xunit_keras.runtime import restoring, tiles
+    def _settings(self):
+        from xunit_keras.restorer import Settings
+        from xunit_keras.sizes import Size
 
-        def open_network():
-            tiles.check_tile(self.tile)
-            restoring.check_strength(self.strength)
+        if self.model == _AUTO and self.task is None:
+            raise ValueError("Say which model to take (-m), or what for (--task).")
+        if self.model != _AUTO and self.task is not None:
+            raise ValueError(
+                "--task chooses a model, and --model is one: leave out either."
+            )
+        sides = (self.width, self.height, self.scale)
+        return Settings(
+            tile=self.tile,
+            self_ensemble=self.self_ensemble,
+            strength=self.strength,
+            size=None if sides == (None, None, None) else Size(*sides),
+            quality=self.quality,
+            compression=self.compression,
+        )
+
+    def _restorer(self, settings, plan):
+        from xunit_keras import restoration
+        from xunit_keras.restorer import Restorer
+
+        def open_network(model, threads):
             return restoration.open_network(
-                self.model,
+                model,
                 self.engine,
-                self.threads,
+                self.threads if threads is None else threads,
                 self.tile_overlap,
                 tile=self.tile,
+                device=self.device,
+                precision=self.precision,
             )
 
-        with quiet.silence():
-            return _used(open_network, self.model)
+        chosen = self.model == _AUTO
+        together = 1
+        if self.threads is None and self.device == "cpu":
+            ready = chosen or restoration.runs_on_onnxruntime(self.model)
+            if ready and self.engine in (None, models.READY_ENGINE):
+                together = min(len(plan.jobs), _processors())
+        return _used(
+            lambda: Restorer(
+                open_network,
+                None if chosen else self.model,
+                self.task,
+                settings,
+                together,
+                _out.print,
+            ),
+            "" if chosen else self.model,
+        )
 
 
 @dataclass(frozen=True)
@@ -414,6 +487,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _err.print(str(error))
         return 2
+
+
+def _processors() -> int:
+    """How many photographs are restored at once at most."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # Not on macOS and Windows.
+        count = os.cpu_count() or 1
+    return min(count, _MOST_TOGETHER)
 
 
 def _progress() -> Progress:

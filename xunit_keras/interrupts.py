@@ -1,4 +1,4 @@
-"""How programs end that are interrupted: a sentence, and the exit code of the signal."""
+"""How programs end that are interrupted: in a sentence, with the signal's exit code."""
 
 import contextlib
 import signal

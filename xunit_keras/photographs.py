@@ -1,18 +1,18 @@
-"""Photographs in files: which become which, and one of them through a network."""
+"""Photographs in files: which become which, and all of them through networks."""
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from xunit_keras import animations, video
 from xunit_keras.imaging import files
-from xunit_keras.imaging.alpha import fill_transparent
-from xunit_keras.runtime import restoring
-from xunit_keras.runtime.network import Network
+from xunit_keras.restorer import Progress, Restorer
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Job:
     Attributes:
         source: Its file.
         target: Where the result goes.
+        is_animation: Whether it has several frames.
     """
 
     source: Path
     target: Path
+    is_animation: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,7 @@ def plan(source: Path, target: Path, skip_existing: bool = False) -> Plan:
     elif source.exists():
         if target.is_dir():
             target /= source.name
-        if target.suffix.lower() not in files.SUFFIXES:
-            raise ValueError(
-                f"The output's suffix must be one of {', '.join(files.SUFFIXES)}. "
-                f"Received: {str(target)!r}"
-            )
-        jobs = [Job(source, target)]
+        jobs = [_job(source, target)]
     else:
         raise ValueError(f"There is no file or folder {str(source)!r}.")
     sources = {_resolved(job.source) for job in jobs}
@@ -85,66 +82,96 @@ def plan(source: Path, target: Path, skip_existing: bool = False) -> Plan:
 
 
 def restore_file(
-    job: Job,
-    network: Network,
-    tile: int | Literal["auto"] = "auto",
-    self_ensemble: bool = False,
-    strength: float = 1.0,
-    progress: Callable[[int, int], None] | None = None,
+    job: Job, restorer: Restorer, progress: Progress | None = None
 ) -> None:
-    """Reads a photograph, restores it and writes the result.
+    """Reads a photograph, an animation or a video, restores it and writes the result.
 
-    Transparency, color profile, EXIF data and depth are kept; see
-    `xunit_keras.restore` for the arguments.
+    Transparency, color profile, EXIF data and depth are kept.
+
+    Args:
+        job: Which.
+        restorer: Finds the networks and holds the settings.
+        progress: Called with how much is done, and how much there is.
 
     Raises:
-        ValueError: The photograph cannot be read or restored, or the result cannot be
-            written.
+        ValueError: It cannot be read or restored, or the result cannot be written.
+        ImportError: The package for such a file is missing.
     """
+    if video.is_video(job.source):
+        video.restore(job.source, job.target, restorer, progress)
+    elif job.is_animation:
+        animations.restore(job.source, job.target, restorer, progress)
+    else:
+        _restore_photograph(job, restorer, progress)
+
+
+def _restore_photograph(job, restorer, progress) -> None:
     photograph = files.read(job.source)
-    pixels, alpha = photograph.pixels, photograph.alpha
-    scale = network.field.scale
-    height, width = (side * scale for side in pixels.shape[:2])
-    files.check_writable(job.target, photograph, (height, width))
-    _check_memory(job.target, photograph, (height, width))
-    if alpha is not None:
-        # What nobody sees would bleed into the soft edges.
-        pixels = fill_transparent(pixels, alpha)
-    bands = _with_alpha(
-        restoring.restore_bands(
-            pixels, network, tile, self_ensemble, progress, strength
-        ),
-        alpha,
-        scale,
+    route = restorer.route(photograph.pixels, job.source.name)
+    files.check_writable(job.target, photograph, route.size)
+    _check_memory(job.target, photograph, route.size)
+    settings = restorer.settings
+    with route.turn:
+        bands = route.bands(photograph.pixels, photograph.alpha, progress)
+        if files.writes_rows(job.target):
+            with files.open_writer(
+                job.target, photograph, *route.size, settings.compression
+            ) as writer:
+                for pixels, alpha in bands:
+                    writer.write_rows(pixels, alpha)
+            return
+        colors, opacities = zip(*bands, strict=True)
+    restored = dataclasses.replace(
+        photograph,
+        pixels=np.concatenate(colors),
+        alpha=None if photograph.alpha is None else np.concatenate(opacities),
     )
-    if files.writes_rows(job.target):
-        with files.open_writer(job.target, photograph, height, width) as writer:
-            for band, opacity in bands:
-                writer.write_rows(band, opacity)
-        return
-    restored, opacities = zip(*bands, strict=True)
-    files.write(
-        job.target,
-        dataclasses.replace(
-            photograph,
-            pixels=np.concatenate(restored),
-            alpha=None if alpha is None else np.concatenate(opacities),
-        ),
-    )
+    files.write(job.target, restored, settings.quality, settings.compression)
 
 
-def _with_alpha(bands, alpha, scale) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Bands of rows with as many rows of the transparency, enlarged as they are."""
-    start = 0
-    for band in bands:
-        stop = start + len(band) // scale
-        opacity = None
-        if alpha is not None:
-            opacity = alpha[start:stop]
-            if scale > 1:
-                opacity = restoring.enlarge_rows(alpha, scale, start, stop)
-        yield band, opacity
-        start = stop
+def restore_files(
+    jobs: Sequence[Job],
+    restorer: Restorer,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> Iterator[tuple[Job, Exception | None]]:
+    """Restores files, as many at once as the restorer says.
+
+    An interruption leaves whole files only: what is half done is taken back.
+
+    Args:
+        jobs: The files.
+        restorer: Finds the networks and holds the settings.
+        progress: Called with the number of a job, how much of it is done, and how much
+            there is; by several threads.
+
+    Yields:
+        Each job, in their order, and what was wrong with it.
+    """
+    stopped = threading.Event()
+
+    def work(number: int, job: Job) -> None:
+        def report(done: int, total: int) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            if progress is not None:
+                progress(number, done, total)
+
+        restore_file(job, restorer, report)
+
+    with ThreadPoolExecutor(restorer.together) as pool:
+        try:
+            results = [pool.submit(work, *item) for item in enumerate(jobs)]
+            for job, result in zip(jobs, results, strict=True):
+                error = None
+                try:
+                    result.result()
+                # Whatever is wrong with one file, the others go on.
+                except Exception as problem:
+                    error = problem
+                yield job, error
+        finally:
+            stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_memory(path: Path, photograph: files.Photograph, size) -> None:
@@ -165,6 +192,22 @@ def _free_memory() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def _job(source: Path, target: Path) -> Job:
+    """What is to be done with one file, whose result has been given a name."""
+    if video.is_video(source):
+        video.check_target(target)
+        return Job(source, target)
+    is_animation = animations.is_animation(source)
+    known = tuple(animations.SUFFIXES) if is_animation else files.SUFFIXES
+    if target.suffix.lower() not in known:
+        kind = " of an animation" if is_animation else ""
+        raise ValueError(
+            f"The output's suffix{kind} must be one of {', '.join(known)}. "
+            f"Received: {str(target)!r}"
+        )
+    return Job(source, target, is_animation)
 
 
 def _folder_jobs(source: Path, target: Path) -> tuple[list[Job], dict[Path, str]]:
@@ -189,8 +232,14 @@ def _folder_jobs(source: Path, target: Path) -> tuple[list[Job], dict[Path, str]
             f"There are no photographs in {str(source)!r}. "
             f"Known suffixes: {', '.join(files.SUFFIXES)}"
         )
-    jobs = [Job(f, target / files.writable_path(f.relative_to(source))) for f in found]
-    return jobs, passed_over
+    return [_job_in(f, target / f.relative_to(source)) for f in found], passed_over
+
+
+def _job_in(source: Path, target: Path) -> Job:
+    """What is to be done with a file of a folder, whose result is called the same."""
+    if animations.is_animation(source):
+        return Job(source, target, is_animation=True)
+    return Job(source, files.writable_path(target))
 
 
 def _resolved(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from xunit_keras.runtime import engines, models, restoring
-from xunit_keras.runtime.engines.base import check_threads
+from xunit_keras.runtime.engines.base import Runner, check_threads
 from xunit_keras.runtime.network import Network
 from xunit_keras.runtime.tiles import ReceptiveField, check_tile
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 _KERAS = "keras"
+_DEFAULT = ("cpu", "float32")  # Device and precision.
 _SIDE = 64  # of the image that tells what an exported network is
 
 
@@ -34,6 +35,8 @@ def restore(
     threads: int | None = None,
     strength: float = 1.0,
     tile_overlap: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> np.ndarray:
     """Restores an image with a model: denoises, derains or enlarges it.
 
@@ -71,6 +74,8 @@ def restore(
             as it came (bicubically enlarged, if the model enlarges).
         tile_overlap: Input pixels to each side that an output pixel depends on, for
             models whose layers do not tell.
+        device: What released models and ONNX files run on, see `open_network`.
+        precision: What they compute in, see there.
 
     Returns:
         The restored image, with as many channels and axes as `image`: uint8 or uint16
@@ -84,7 +89,9 @@ def restore(
     image = restoring.check_image(image)
     tile = check_tile(tile)
     if not isinstance(model, Network):
-        model = open_network(model, engine, threads, tile_overlap, image, tile)
+        model = open_network(
+            model, engine, threads, tile_overlap, image, tile, device, precision
+        )
     return restoring.restore(image, model, tile, self_ensemble, progress, strength)
 
 
@@ -100,6 +107,8 @@ def open_network(
     tile_overlap: int | None = None,
     image: np.ndarray | None = None,
     tile: int | Literal["auto"] = "auto",
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> Network:
     """Makes a model ready to restore images.
 
@@ -113,6 +122,9 @@ def open_network(
         image: The first image that it is for: a model that does not take images of
             its size is refused.
         tile: With 0, the receptive field need not be known.
+        device: What ONNX Runtime runs on, for released models and ONNX files: `"cpu"`,
+            `"cuda"`, `"coreml"`, `"directml"`, or `"auto"` for the first that is there.
+        precision: `"float32"`, or `"float16"` on a device that computes in it.
 
     Raises:
         ValueError: There is no such model, or it does not work on images, on tiles or
@@ -124,32 +136,50 @@ def open_network(
         engines.get(engine)
     if isinstance(model, str | Path):
         if engines.for_file(Path(model)):
-            return _open_file(Path(model), engine, threads, tile_overlap, tile)
+            run = _open_file(Path(model), engine, threads, device, precision)
+            return _network_of_file(run, Path(model), tile_overlap, tile)
         if engine in (None, models.READY_ENGINE) and models.has_ready_file(model):
-            return _open_ready(str(model), threads)
+            return _open_ready(str(model), threads, device, precision)
         from xunit_keras import zoo
 
         model = zoo.load(model)
     _check_is_model(model)
+    _check_default(device, precision, engine or _KERAS)
     from xunit_keras.exporting.serving import network_of
 
     return network_of(model, engine or _KERAS, threads, tile_overlap, image, tile)
 
 
+def runs_on_onnxruntime(model: str | Path) -> bool:
+    """Whether ONNX Runtime opens a model or a file, without Keras."""
+    known = engines.for_file(Path(model))
+    if known:
+        return known[0].name == models.READY_ENGINE
+    return models.has_ready_file(model)
+
+
 @functools.lru_cache(maxsize=4)
-def _open_ready(name: str, threads: int | None) -> Network:
-    return models.open_ready(name, threads)
+def _open_ready(name: str, threads: int | None, device: str, precision: str) -> Network:
+    return models.open_ready(name, threads, device, precision)
 
 
-def _open_file(path, engine, threads, tile_overlap, tile) -> Network:
-    """An exported file, which tells what it is in its metadata, if it can."""
+def _open_file(path, engine, threads, device, precision) -> Runner:
     known = engines.for_file(path)
     if engine is not None and engine not in [other.name for other in known]:
         raise ValueError(
             f"{str(path)!r} runs on {', '.join(other.name for other in known)}. "
             f"Received: engine={engine!r}"
         )
-    run = engines.open_file(path, engine, threads)
+    settings = {}
+    if known[0].name == models.READY_ENGINE:
+        settings = {"device": device, "precision": precision}
+    else:
+        _check_default(device, precision, engine or known[0].name)
+    return engines.open_file(path, engine, threads, **settings)
+
+
+def _network_of_file(run, path, tile_overlap, tile) -> Network:
+    """An exported file as a network, whose channels and scale are found by a trial."""
     channels, scale = _probe(run, path)
     if tile_overlap is None and tile != 0:
         raise ValueError(
@@ -175,6 +205,16 @@ def _probe(run, path) -> tuple[int, int]:
         f"{str(path)!r} holds no network from one image of any size, with 1 or 3 "
         "channels, to one."
     )
+
+
+def _check_default(device: str, precision: str, engine: str) -> None:
+    """Refuses a device for engines that are not asked for one."""
+    if (device, precision) != _DEFAULT:
+        raise ValueError(
+            "`device` and `precision` are for what ONNX Runtime opens, released models "
+            f"and .onnx files, and this runs on {engine!r}. "
+            f"Received: device={device!r} and precision={precision!r}"
+        )
 
 
 def _check_is_model(model) -> None:

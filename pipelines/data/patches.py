@@ -205,12 +205,16 @@ class PatchSource:
             return degraded, clean
         seed = tf.random.fold_in(seed, _CUT)
         top, left = tf.unstack(
-            tf.random.stateless_uniform([2], seed, 0, context, dtype=tf.int32)
+            tf.random.stateless_uniform(
+                [2],
+                seed,  # pyright: ignore[reportArgumentType]: taken for an integer
+                0,
+                context,
+                dtype=tf.int32,
+            )
         )
-        return tuple(
-            patches[:, top : top + size, left : left + size]
-            for patches in (degraded, clean)
-        )
+        rows, columns = slice(top, top + size), slice(left, left + size)
+        return degraded[:, rows, columns], clean[:, rows, columns]
 
     def _orientation(self, seed):
         return tf.random.stateless_uniform(

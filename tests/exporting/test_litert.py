@@ -51,28 +51,34 @@ def test_reduced_precision_is_smaller_and_nearly_as_good(
     assert capfd.readouterr().out == ""
 
 
-def test_in_full_integers_nothing_else_is_left(tmp_path):
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        ("xdncnn", {"depth": 3, "kernel_size": 9, "filters": 8}),
+        pytest.param(
+            "xsrcnn_f", {"scale": 2, "residual": True}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_in_full_integers_nothing_else_is_left(network, arguments, tmp_path):
     path = tmp_path / "model.tflite"
-    for network in (
-        xunit_keras.xdncnn(depth=3, kernel_size=9, filters=8),
-        xunit_keras.xsrcnn_f(scale=2, residual=True),
-    ):
-        # Not verified: these networks have not learned anything.
-        write(as_trained(network), path, "tflite", "int8-full")
-        interpreter = Interpreter(str(path))
-        interpreter.allocate_tensors()
-        kinds = {
-            tensor["dtype"]
-            for tensor in interpreter.get_tensor_details()
-            if tensor["name"] and len(tensor["shape"]) == 4
-        }
-        floats = [
-            tensor["name"]
-            for tensor in interpreter.get_tensor_details()
-            if tensor["dtype"] == np.float32
-        ]
-        assert np.int8 in kinds
-        assert len(floats) == 2, floats  # the image and the restored one
+    # Not verified: these networks have not learned anything.
+    model = as_trained(getattr(xunit_keras, network)(**arguments))
+    write(model, path, "tflite", "int8-full")
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    kinds = {
+        tensor["dtype"]
+        for tensor in interpreter.get_tensor_details()
+        if tensor["name"] and len(tensor["shape"]) == 4
+    }
+    floats = [
+        tensor["name"]
+        for tensor in interpreter.get_tensor_details()
+        if tensor["dtype"] == np.float32
+    ]
+    assert np.int8 in kinds
+    assert len(floats) == 2, floats  # the image and the restored one
 
 
 @pytest.fixture(scope="module")

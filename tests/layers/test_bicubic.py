@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import references
-from checks import check_layer
 from keras import ops
+from layers.checks import check_layer
 
 from xunit_keras import BicubicUpsampling
 
@@ -17,7 +17,7 @@ def pixels(*shape):
     return images
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4, 5, 8])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_layer(scale, data_format, tmp_path):
     last = data_format == "channels_last"
@@ -31,7 +31,7 @@ def test_layer(scale, data_format, tmp_path):
     )
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4, 5, 8])
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 2), (2, 1), (2, 2), (1, 7), (3, 2), (4, 3), (7, 9)]
 )
@@ -85,7 +85,7 @@ def test_the_configured_data_format_is_the_default(keras_settings):
     assert layer(np.zeros((1, 3, 4, 5), "float32")).shape == (1, 3, 8, 10)
 
 
-@pytest.mark.parametrize("scale", [1, 5, 0, -2, 2.5, "2", None, True])
+@pytest.mark.parametrize("scale", [1, 0, -2, 2.5, "2", None, True])
 def test_bad_scale(scale):
     with pytest.raises(ValueError, match=f"scale={scale!r}"):
         BicubicUpsampling(scale)

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import references
-from checks import check_layer, random_images, randomize
 from keras import ops
+from layers.checks import check_layer, random_images, randomize
 
 from xunit_keras import LargeKernelDepthwiseConv2D
 from xunit_keras.layers.depthwise import LARGEST_BLOCK, split_taps

@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from checks import check_layer, random_images, randomize
 from keras import ops
+from layers.checks import check_layer, random_images, randomize
 
 from xunit_keras import FusedBatchNormalization
 

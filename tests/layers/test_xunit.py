@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 import references
-from checks import check_layer, random_images, randomize, weights_by_path
 from keras import ops
+from layers.checks import check_layer, random_images, randomize, weights_by_path
 
+from tuning.budget import xunit_parameters
 from xunit_keras import CenterImpulse, XUnit
-from xunit_keras.graphs.counting import xunit_parameters
 
 FRESH_PROCESS = """
 import sys

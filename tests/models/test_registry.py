@@ -6,6 +6,7 @@ import pytest
 
 import xunit_keras
 from xunit_keras import models, tasks, zoo
+from xunit_keras.discovery import modules
 from xunit_keras.models import registry
 from xunit_keras.runtime.models import Card
 
@@ -30,7 +31,7 @@ def {name}(*, filters=4, channels=1, weights=None, name="{name}"):
 """
     )
     monkeypatch.syspath_prepend(folder)
-    registry.import_all("toys", folder)
+    modules("toys", [str(folder)])
 
 
 def test_a_new_network_is_one_file(monkeypatch, tmp_path):
@@ -54,12 +55,13 @@ def test_every_network_knows_its_task_and_its_twin():
 
 
 def test_an_unknown_network():
-    with pytest.raises(ValueError, match="must be one of convnet, .*model='unet'"):
+    with pytest.raises(ValueError, match=r"must be one of convnet, .*model='unet'"):
         models.find("unet")
 
 
 def test_arguments_for_a_task():
     denoise = tasks.create("denoise", channels=3)
+    gray = tasks.create("denoise")
     xdncnn = models.find("xdncnn")
     assert xdncnn.suited(denoise, depth=4, filters=None) == {"depth": 4, "channels": 3}
     sr = tasks.create("sr", scale=4)
@@ -68,8 +70,12 @@ def test_arguments_for_a_task():
         "scale": 4,
     }
     assert models.find("xderain").suited(tasks.create("derain")) == {}
-    with pytest.raises(ValueError, match="network for 'denoise'; for 'sr' there are"):
-        xdncnn.suited(sr)
+    jpeg = tasks.create("jpeg", channels=3)
+    assert models.find("xnet").suited(jpeg) == {"channels": 3}
+    assert models.find("xderain").suited(jpeg) == {}
+    for name, task in (("xdncnn", sr), ("xsrcnn_f", denoise), ("xderain", gray)):
+        with pytest.raises(ValueError, match=f"'{name}' cannot learn '{task.name}'"):
+            models.find(name).suited(task)
     with pytest.raises(ValueError, match="'xsrcnn_f' has no `depth`"):
         models.find("xsrcnn_f").suited(sr, depth=3)
 
@@ -121,5 +127,5 @@ def test_a_file_of_weights_beside_a_card_implies_them_too(tmp_path):
     zoo.save(model, tmp_path / "own", card)
     path = tmp_path / "own" / "model.weights.h5"
     assert same(xunit_keras.xsrcnn_f(weights=str(path)), model)
-    with pytest.raises(ValueError, match="scale=2.*scale=3"):
+    with pytest.raises(ValueError, match=r"scale=2.*scale=3"):
         xunit_keras.xsrcnn_f(scale=3, weights=str(path))

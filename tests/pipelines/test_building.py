@@ -67,12 +67,6 @@ def test_what_the_builder_refuses(changes, message):
         building.blueprint(small(**changes)).build()
 
 
-def test_a_network_for_other_channels_is_refused():
-    config = resolve(Config("sr", channels=3, data=("sample",)))
-    with pytest.raises(ValueError, match="'xsrcnn_f' works on images of 1 channels"):
-        building.blueprint(config).build()
-
-
 def test_training_starts_from_the_weights_of_a_network_for_another_scale(tmp_path):
     other = as_trained(xunit_keras.xsrcnn_f(scale=2, residual=True))
     other.save_weights(tmp_path / "other.weights.h5")

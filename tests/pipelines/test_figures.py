@@ -9,12 +9,19 @@ from networks import as_trained
 from PIL import Image
 
 import xunit_keras
-from pipelines import drawing, figures, scoring, train
-from xunit_keras import zoo
-from xunit_keras.graphs.inspection import ActivationMaps, activation_maps
+from pipelines import drawing, figures, program
+from pipelines.configuration import Config
+from pipelines.data.examples import first_examples
+from xunit_keras import tasks, zoo
+from xunit_keras.graphs.inspection import activation_maps
 from xunit_keras.imaging.metrics import psnr
+from xunit_keras.runtime.models import Card
 
-CARD = {"task": "denoise", "sigma": [15]}
+NOISE = tasks.create("denoise", sigma=(15,))
+
+
+def card_of(task):
+    return Card(name="", network="none", parameters=0, **task.as_card())
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def networks(tmp_path_factory):
     for build in (xunit_keras.xnet, xunit_keras.convnet):
         model = as_trained(build(depth=3, filters=10))
         folders.append(tmp_path / model.name / "model")
-        zoo.save(model, folders[-1], CARD)
+        zoo.save(model, folders[-1], card_of(NOISE))
     return folders
 
 
@@ -55,24 +62,25 @@ def drawn(monkeypatch):
 
 
 def run(monkeypatch, *arguments):
+    """Runs the program; the error is in the exit code, 0 without."""
     monkeypatch.setattr(sys, "argv", ["figures.py", *map(str, arguments)])
-    figures.main()
+    with pytest.raises(SystemExit) as end:
+        program.run(figures.main, "figures.py")
+    return end.value.code
 
 
 def test_maps_of_a_network_and_its_twin(
     networks, picture, tmp_path, monkeypatch, capsys, drawn
 ):
     out = tmp_path / "new" / "maps.png"
-    run(
+    assert not run(
         monkeypatch,
         *("maps", "--model", networks[0], "--twin", networks[1]),
         *("--image", picture, "--crop", 12, "--out", out),
     )
     columns, note = drawn["maps"]
     assert note == f"{picture}: noise of sigma 15; PSNR of the whole image"
-    example = scoring.example(
-        figures._photograph(str(picture)), scoring.Protocol("denoise", sigma=15)
-    )
+    example = NOISE.example(str(picture), figures._pixels(str(picture)))
     printed = capsys.readouterr().out
     for column, folder in zip(columns, networks, strict=True):
         model = zoo.load(folder)
@@ -98,8 +106,8 @@ def test_super_resolution_is_drawn_in_pixels_of_the_truth(
     picture, tmp_path, monkeypatch, drawn
 ):
     model = as_trained(xunit_keras.xsrcnn_f(scale=2, kernel_size=3))
-    zoo.save(model, tmp_path / "small", {"task": "sr", "scale": 2})
-    run(
+    zoo.save(model, tmp_path / "small", card_of(tasks.create("sr", scale=2)))
+    assert not run(
         monkeypatch,
         *("maps", "--model", tmp_path / "small", "--image", picture),
         *("--activation", 1, "--crop", 12, "--out", tmp_path / "maps.png"),
@@ -111,50 +119,9 @@ def test_super_resolution_is_drawn_in_pixels_of_the_truth(
     assert column.maps.weights.shape[0] in (12, 14)
 
 
-def test_mosaic_keeps_channels_in_order():
-    maps = np.arange(2 * 3 * 10, dtype="float32").reshape(2, 3, 10)
-    found = drawing.mosaic(maps)
-    assert found.shape == (2 * 2 + 2, 8 * 3 + 7 * 2)
-    np.testing.assert_array_equal(found[:2, :3], maps[..., 0])
-    np.testing.assert_array_equal(found[:2, 5:8], maps[..., 1])
-    np.testing.assert_array_equal(found[4:, :3], maps[..., 8])
-    assert np.isnan(found[2:4]).all() and np.isnan(found[4:, 10:]).all()
-
-
-def test_the_most_active_channels_are_drawn_first():
-    weights = np.zeros((4, 4, 80), "float32")
-    weights[..., 70] = 1.0
-    maps = ActivationMaps(
-        layer="unit",
-        crop=(slice(0, 4), slice(0, 4)),
-        features=weights,
-        weights=weights,
-        mean_weight=weights.mean((0, 1)),
-        near_one=weights.mean((0, 1)),
-        activity=np.arange(80.0)[::-1],
-    )
-    panel = drawing.Panel(np.zeros((4, 4, 1)), "")
-    figure = drawing.maps([drawing.Column("one", panel, panel, maps)])
-    mosaics = [axes.images[0].get_array() for axes in figure.axes[2:]]
-    assert all(mosaic.shape == (8 * 4 + 7 * 2,) * 2 for mosaic in mosaics)
-    assert mosaics[1].max() == 0.0  # The 71st channel is not among the first 64.
-
-
-def test_detail_is_found_where_it_is_but_not_at_the_border():
-    image = np.zeros((80, 90, 1))
-    image[40:50, 30:40] = np.random.default_rng(0).random((10, 10, 1))
-    image[:10, :10] = 2 * np.random.default_rng(1).random((10, 10, 1))
-    rows, columns = drawing.detailed(image, 12)
-    assert rows.start <= 40 and rows.stop >= 50 and rows.stop - rows.start == 12
-    assert columns.start <= 30 and columns.stop >= 40
-    # Where nothing but border is left, it is in the middle; and never larger.
-    assert drawing.detailed(image, 78) == (slice(1, 79), slice(6, 84))
-    assert drawing.detailed(image, 100) == (slice(0, 80), slice(0, 90))
-
-
 def training(folder, model, psnr_values, **changes):
-    config = train.Config(
-        "denoise",
+    config = Config(
+        NOISE.name,
         **{"model": model.name, "validation": "set12", "steps": 30, "every": 10}
         | {"data": ("sample",), "batch_size": 2, "patch_size": 16}
         | changes,
@@ -163,7 +130,7 @@ def training(folder, model, psnr_values, **changes):
     (folder / "training.json").write_text(json.dumps(asdict(config), default=str))
     lines = [f"{10 * i},{value}" for i, value in enumerate(psnr_values, start=1)]
     (folder / "log.csv").write_text("\n".join(["step,val_psnr", *lines, ""]))
-    zoo.save(model, folder / "model", CARD)
+    zoo.save(model, folder / "model", card_of(NOISE))
     return folder
 
 
@@ -172,7 +139,8 @@ def test_convergence_of_two_trainings(tmp_path, monkeypatch, drawn):
         training(tmp_path / "a", xunit_keras.convnet(depth=3, filters=4), (20, 24, 25)),
         training(tmp_path / "b", xunit_keras.xnet(depth=2, filters=4), (19, 25, 26.5)),
     ]
-    run(monkeypatch, "convergence", "--runs", *runs, "--out", tmp_path / "figure.png")
+    out = tmp_path / "figure.png"
+    assert not run(monkeypatch, "convergence", "--runs", *runs, "--out", out)
     curves, data, note = drawn["convergence"]
     assert [(curve.steps, curve.psnr) for curve in curves] == [
         ([10, 20, 30], [20.0, 24.0, 25.0]),
@@ -188,21 +156,22 @@ def test_convergence_of_two_trainings(tmp_path, monkeypatch, drawn):
 
 
 def test_trainings_that_differ_in_more_than_the_network_are_refused(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, capsys
 ):
     model = xunit_keras.convnet(depth=2, filters=4)
     runs = [
         training(tmp_path / "a", model, (20,)),
         training(tmp_path / "b", model, (20,), seed=1, depth=2),
     ]
-    with pytest.raises(SystemExit, match=r"more than the network: seed 0, 1\.$"):
-        run(monkeypatch, "convergence", "--runs", *runs)
-    with pytest.raises(SystemExit, match="pictures' is not the folder of a training"):
-        run(monkeypatch, "convergence", "--runs", tmp_path / "pictures")
+    assert run(monkeypatch, "convergence", "--runs", *runs) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("more than the network: seed 0, 1.\n")
+    assert run(monkeypatch, "convergence", "--runs", tmp_path / "pictures") == 1
+    assert "pictures' is not the folder of a training" in capsys.readouterr().err
 
 
 def test_comparison_of_models(networks, picture, tmp_path, monkeypatch, drawn):
-    run(
+    assert not run(
         monkeypatch,
         *("compare", "--models", *networks, "--data", picture.parent),
         *("--sigma", 40, "--crop", 8, "--out", tmp_path / "sheet.png"),
@@ -212,9 +181,8 @@ def test_comparison_of_models(networks, picture, tmp_path, monkeypatch, drawn):
         *("noisy", "xnet", "convnet", "original")
     ]
     assert note.startswith("noise of sigma 40")
-    (example,) = scoring.examples(
-        str(picture.parent), scoring.Protocol("denoise", sigma=40)
-    )
+    task = tasks.create("denoise", sigma=(40,))
+    (example,) = first_examples(str(picture.parent), task, None, 4)
     crop = drawing.detailed(example.clean, 8)
     results = [example.degraded] + [
         zoo.load(folder).predict_on_batch(example.degraded[None])[0]
@@ -228,24 +196,19 @@ def test_comparison_of_models(networks, picture, tmp_path, monkeypatch, drawn):
     assert row[3].caption == "noise"
 
 
-def test_a_photograph_alone_is_rained_on_the_same_every_time():
-    photograph = figures._photograph("rocket")
-    protocol = scoring.Protocol("derain", channels=3)
-    one, other = (scoring.example(photograph, protocol) for _ in range(2))
-    np.testing.assert_array_equal(one.degraded, other.degraded)
-    added = one.degraded - one.clean
-    assert added.min() >= 0 and added.max() > 0.1
-
-
-def test_the_center_of_an_example_is_a_smaller_example():
-    example = scoring.example(
-        figures._photograph("camera"), scoring.Protocol("sr", scale=3)
-    )
-    center = example.center(50)
-    assert center.degraded.shape == (16, 16, 1)
-    assert center.clean.shape == center.enlarged.shape == (48, 48, 1)
-    np.testing.assert_array_equal(center.clean, example.clean[231:279, 231:279])
-    np.testing.assert_array_equal(center.degraded, example.degraded[77:93, 77:93])
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_every_task_has_words_for_its_pictures(name, picture, monkeypatch, drawn):
+    task = tasks.create(name)
+    model = xunit_keras.models.find(task.training.model)
+    model = model.build(**model.suited(task))
+    monkeypatch.setattr(figures.evaluate, "load_model", lambda _: model)
+    monkeypatch.setattr(figures.evaluate, "find_card", lambda _: card_of(task))
+    config = figures.Compare(("a",), limit=1, crop=16, out=picture.with_name("c.png"))
+    figures.draw_comparison(config)
+    titles, (row,), note = drawn["sheet"]
+    assert titles[0] == task.degraded_title and titles[-1] == "original"
+    assert note == f"{task.degradation}; PSNR of the whole image"
+    assert len(row) == len(titles) == 3
 
 
 @pytest.mark.parametrize(
@@ -258,9 +221,12 @@ def test_the_center_of_an_example_is_a_smaller_example():
         (("--model", "{xnet}", "--twin", "xsrcnn-f-x3"), "restore different things"),
     ],
 )
-def test_errors_are_sentences(networks, picture, monkeypatch, arguments, message):
+def test_errors_are_sentences(
+    networks, picture, monkeypatch, capsys, arguments, message
+):
     arguments = [str(a).format(xnet=networks[0]) for a in arguments]
     if "--image" not in arguments:
         arguments += ["--image", picture]
-    with pytest.raises(SystemExit, match=message):
-        run(monkeypatch, "maps", *arguments)
+    assert run(monkeypatch, "maps", *arguments) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1

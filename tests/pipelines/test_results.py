@@ -5,59 +5,77 @@ import json
 import pytest
 
 from pipelines import results
-from xunit_keras import zoo
+from xunit_keras import tasks
+from xunit_keras.runtime import models
+from xunit_keras.runtime.models import Card
 
-CARDS = {
-    "xdncnn-a": {
-        "task": "denoise",
-        "scale": 1,
-        "parameters": 303_616,
-        "scores": [
-            {"data": "bsd68", "sigma": 25, "psnr": 28.9, "input_psnr": 20.2},
-            {"data": "sample", "sigma": 25, "psnr": 31.0, "input_psnr": 20.3},
-        ],
-    },
-    "xderain": {
-        "task": "derain",
-        "scale": 1,
-        "parameters": 305_920,
-        "scores": [
-            {
-                **{"data": "rain12", "psnr": 32.1, "psnr_y": 33.4},
-                **{"input_psnr": 28.82, "input_psnr_y": 30.14},
-            }
-        ],
-    },
-    "xsrcnn-f-x3": {
-        "task": "sr",
-        "scale": 3,
-        "parameters": 32_576,
-        "scores": [{"data": "set5", "psnr": 32.8, "input_psnr": 30.41}],
-    },
-}
 STAGE = {
     **{"command": "python pipelines/train.py --task sr", "steps": 9000},
     **{"seconds": 3600, "machine": "a machine"},
 }
 
 
+def card(name, task, parameters, *scores):
+    return Card(
+        name=name,
+        network="any",
+        parameters=parameters,
+        scores=scores,
+        stages=(STAGE,),
+        **task.as_card(),
+    )
+
+
+CARDS = {
+    "xdncnn-a": card(
+        "xdncnn-a",
+        tasks.create("denoise", sigma=(0, 55)),
+        303_616,
+        {"data": "bsd68", "sigma": 25, "psnr": 28.9, "input_psnr": 20.2},
+        {"data": "sample", "sigma": 25, "psnr": 31.0, "input_psnr": 20.3},
+    ),
+    "xderain": card(
+        "xderain",
+        tasks.create("derain"),
+        305_920,
+        {
+            **{"data": "rain12", "psnr": 32.1, "psnr_y": 33.4},
+            **{"input_psnr": 28.82, "input_psnr_y": 30.14},
+        },
+    ),
+    "xsrcnn-f-x3": card(
+        "xsrcnn-f-x3",
+        tasks.create("sr", scale=3),
+        32_576,
+        {"data": "set5", "psnr": 32.8, "input_psnr": 30.41},
+    ),
+}
+
+
 @pytest.fixture
 def page(monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "list_models", lambda: sorted(CARDS))
-    monkeypatch.setattr(zoo, "card", lambda name: {**CARDS[name], "stages": [STAGE]})
-    for scale, psnr in ((3, 32.9), (4, 30.72)):
-        report = {
+    monkeypatch.setattr(models, "list_models", lambda: sorted(CARDS))
+    monkeypatch.setattr(models, "card", CARDS.get)
+    reports = {
+        f"f{scale}": {
             "model": f"somewhere/xsrcnnf_s{scale}_k9k3k5.pkl",
             "protocol": {"task": "sr", "scale": scale, "sigma": 25.0},
             "results": [{"data": "set5", "mean": {"psnr": psnr}}],
         }
-        (tmp_path / f"f{scale}.json").write_text(json.dumps(report))
-    report = {
+        for scale, psnr in ((3, 32.9), (4, 30.72))
+    }
+    reports["bm3d"] = {
         **{"model": "BM3D", "processor_seconds_per_image": 4.21},
         "protocol": {"task": "denoise", "scale": 1, "sigma": 25.0},
         "results": [{"data": "bsd68", "mean": {"psnr": 28.6}}],
     }
-    (tmp_path / "bm3d.json").write_text(json.dumps(report))
+    reports["rain"] = {
+        "model": "somebody-elses",
+        "protocol": tasks.create("derain").as_card(),
+        "results": [{"data": "rain12", "mean": {"psnr": 30.1, "psnr_y": 31.2}}],
+    }
+    for name, report in reports.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
     return results.page(results.Config(evaluations=tmp_path))
 
 
@@ -103,6 +121,11 @@ def test_rain_is_scored_on_rgb_and_on_y(page):
     assert table["**`xderain`**"]["Rain12 RGB"] == "32.10"
     assert table["**`xderain`**"]["Rain12 Y"] == "33.40"
     assert table["degraded input"]["Rain12 Y"] == "30.14"
+
+
+def test_evaluations_of_rain_fill_its_columns(page):
+    row = rows(page, "Deraining")["somebody-elses"]
+    assert (row["Rain12 RGB"], row["Rain12 Y"]) == ("30.10", "31.20")
 
 
 def test_every_table_has_its_picture_and_the_command_that_draws_it(page):

@@ -1,15 +1,17 @@
 """The space of the search, and the networks in it."""
 
+import dataclasses
+
 import keras_tuner
 import numpy as np
 import pytest
 
 import xunit_keras
-from pipelines import train
+from pipelines.configuration import Config
 from tuning.hypermodel import Architecture, BudgetHyperModel, Space
 from xunit_keras.graphs.counting import count_parameters
 
-CONFIG = train.Config(task="denoise", steps=10, learning_rate=1e-3)
+CONFIG = Config(task="denoise", steps=10, learning_rate=1e-3)
 
 
 def test_builds_a_compiled_network_within_the_budget():
@@ -21,6 +23,22 @@ def test_builds_a_compiled_network_within_the_budget():
     count = count_parameters(model)
     assert count.total == pytest.approx(5000, rel=0.02)
     assert count.activation_share > 0.3
+
+
+def test_channels_and_scale_are_those_of_the_task():
+    config = Config(task="sr", scale=3, steps=10)
+    values = BudgetHyperModel(Space((5000,)), config).space.combinations()[0]
+    network = BudgetHyperModel(Space((5000,)), config).architecture(values)
+    assert (network.channels, network.scale) == (1, 3)
+    color = dataclasses.replace(CONFIG, channels=3)
+    assert BudgetHyperModel(Space((5000,)), color).architecture(values).channels == 3
+
+
+def test_a_card_says_what_was_searched():
+    network = Architecture((3, 3, 3), (4, 4), 3).blueprint
+    assert network.name == "searched"
+    assert Architecture(**network.arguments) == Architecture((3, 3, 3), (4, 4), 3)
+    assert network.build().name == "searched"
 
 
 def test_untrained_residual_networks_give_almost_the_image():

@@ -3,7 +3,7 @@
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 
-from pipelines import train
+from pipelines.configuration import Config
 from tuning.hypermodel import BudgetHyperModel, Space
 from tuning.oracles import ORACLES
 
@@ -18,7 +18,7 @@ SPACE = Space(
 
 
 def make(tmp_path, name="random", trials=None, lease=60.0, space=SPACE):
-    hypermodel = BudgetHyperModel(space, train.Config(task="denoise"))
+    hypermodel = BudgetHyperModel(space, Config(task="denoise"))
     ended = []
     oracle = ORACLES[name](hypermodel, trials, lease, ended.append, seed=1)
     oracle._set_project_dir(str(tmp_path), "oracle")

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import xunit_keras
-from pipelines import train
+from pipelines import keeping, program
+from pipelines.configuration import Config
 from tuning import report, search
 from tuning.hypermodel import Architecture
 from tuning.report import Report
@@ -25,7 +26,7 @@ SCORES = [27.0, 28.0, 27.5]
 @pytest.fixture
 def folder(tmp_path):
     """The folder of a search with three completed trials and a failed one."""
-    config = train.Config(
+    config = Config(
         task="denoise",
         data=("sample",),
         validation="sample",
@@ -102,7 +103,7 @@ def test_the_best_model_is_retrained_and_loads(folder, monkeypatch):
 
     def train_apart(config, architecture):
         asked.append((config, architecture))
-        card = {"task": "denoise", "scale": 1, "channels": 1, "stages": []}
+        card = keeping.card(config, architecture.blueprint, 120, 1.0)
         xunit_keras.zoo.save(architecture.build(), config.out / "model", card)
         return {"val_psnr": 29.0, "val_input_psnr": 20.0}
 
@@ -115,15 +116,15 @@ def test_the_best_model_is_retrained_and_loads(folder, monkeypatch):
     model = xunit_keras.load(folder / "best")
     assert xunit_keras.count_parameters(model) == architecture.parameters
     card = xunit_keras.card(folder / "best")
-    assert card["name"] == "best"
-    assert card["scores"]["psnr"] == 29.0
-    assert card["architecture"]["filters"] == list(architecture.filters)
+    assert (card.name, card.network) == ("best", "searched")
+    assert card.scores[0]["psnr"] == 29.0
+    assert report.architecture_of({"architecture": card.arguments}) == architecture
 
 
 @pytest.mark.slow
 def test_the_best_model_is_really_trained_and_exported(folder):
     report.run(Report(folder, size=16, repeats=1, retrain=3, formats=("tflite",)))
-    assert xunit_keras.card(folder / "best")["stages"][-1]["steps"] == 3
+    assert xunit_keras.card(folder / "best").stages[-1]["steps"] == 3
     assert (folder / "best-tflite.tflite").is_file()
 
 
@@ -135,7 +136,13 @@ def test_a_folder_without_results_is_refused(tmp_path, folder):
         report.run(Report(folder))
 
 
-def test_a_training_that_breaks_is_told(folder, monkeypatch):
+@pytest.mark.parametrize("name", ["size", "repeats", "threads", "retrain"])
+def test_numbers_out_of_range_are_refused(folder, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be positive"):
+        report.run(Report(folder, **{name: 0}))
+
+
+def test_a_training_that_breaks_is_told(folder, monkeypatch, capsys):
     def train_apart(config, architecture):
         raise TrainingFailedError("The loss became nan.")
 
@@ -144,6 +151,8 @@ def test_a_training_that_breaks_is_told(folder, monkeypatch):
         "sys.argv",
         ["report.py", str(folder), *"--size 16 --repeats 1 --retrain 5".split()],
     )
-    with pytest.raises(SystemExit, match="loss became nan"):
-        report.main()
+    with pytest.raises(SystemExit) as end:
+        program.run(report.main, "report.py")
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "report.py: The loss became nan.\n"
     assert not (folder / "best").exists()

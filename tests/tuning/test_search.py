@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import xunit_keras
-from pipelines import train
+from pipelines import program, runs
+from pipelines.configuration import Config
 from tuning import search
 from tuning.hypermodel import Space
 from tuning.training import TrainingFailedError
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Trains nothing: notes the run, takes a moment, and gives a score by the share.
 DRIVER = """
 import os, pathlib, sys, time
+from pipelines import program
 from tuning import search
 
 notes, hang = pathlib.Path(sys.argv[1]), sys.argv.pop(2) == "hang"
@@ -37,13 +39,13 @@ def train_apart(config, architecture):
             "val_input_psnr": 20.0, "steps": config.steps, "seconds": 1.0}
 
 search.train_apart = train_apart
-search.main()
+program.run(search.main, "search.py")
 """
 
 
 def make(out, **changes):
     """A search on the bundled photographs."""
-    config = train.Config(
+    config = Config(
         task="denoise", data=("sample",), validation="sample", steps=8, out=out
     )
     asked = search.Search(config, Space((5000,), depths=(3, 4)), trials=4)
@@ -138,10 +140,8 @@ def test_if_every_trial_fails_the_exit_code_says_so(tmp_path, trainings, monkeyp
     command = "--task denoise --budget 5000 --trials 5 --data sample --steps 8"
     arguments = [*command.split(), "--validation", "sample", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["search.py", *arguments])
-    with pytest.raises(SystemExit) as exit_:
+    with pytest.raises(program.ProgramError, match=r"all 5 trials failed.* of memory"):
         search.main()
-    assert "all 5 trials failed" in str(exit_.value.code)
-    assert "out of memory" in str(exit_.value.code)
 
 
 def test_an_interrupted_search_goes_on(tmp_path, trainings, monkeypatch):
@@ -151,8 +151,9 @@ def test_an_interrupted_search_goes_on(tmp_path, trainings, monkeypatch):
         return trainings(config, architecture)
 
     monkeypatch.setattr(search, "train_apart", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         search.run(make(tmp_path))
+    assert stop.value.__notes__ == ["2 trials have ended: the same command goes on."]
     monkeypatch.setattr(search, "train_apart", trainings)
     rows = search.run(make(tmp_path))
     assert [row["status"] for row in rows] == ["COMPLETED"] * 4
@@ -191,6 +192,17 @@ def test_what_cannot_work_is_refused_before_training(
     assert not trainings.asked
 
 
+def test_another_search_is_kept_out_of_the_folder(tmp_path, trainings):
+    asked = make(tmp_path)
+    with (
+        runs.locked(tmp_path),
+        pytest.raises(ValueError, match="Another process is at work"),
+    ):
+        search.run(asked)
+    assert not trainings.asked
+    assert len(search.run(asked)) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [
@@ -223,7 +235,7 @@ def test_missing_data_is_told_before_the_folder_is_taken(tmp_path, trainings):
 def test_a_network_of_ones_own_is_refused(tmp_path):
     with pytest.raises(ValueError, match="makes its own networks"):
         search.resolve(
-            search.Search(train.Config(task="denoise", model="dncnn"), Space((5000,)))
+            search.Search(Config(task="denoise", model="dncnn"), Space((5000,)))
         )
 
 
@@ -260,13 +272,13 @@ class Part:
         path = self.notes / str(self.process.pid)
         return path.read_text().split() if path.exists() else []
 
-    def kill_in_mid_trial(self):
+    def end_in_mid_trial(self, sent=signal.SIGKILL):
         deadline = time.monotonic() + 900
         while not self.runs:
             assert self.process.poll() is None, self.process.stdout.read()
             assert time.monotonic() < deadline, "No trial began."
             time.sleep(0.2)
-        self.process.send_signal(signal.SIGKILL)
+        self.process.send_signal(sent)
         self.process.wait()
 
     def finish(self):
@@ -294,8 +306,26 @@ def free_port():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [
+        (signal.SIGINT, 130, "search.py: interrupted. 0 trials have ended"),
+        (signal.SIGTERM, 143, "search.py: terminated. 0 trials have ended"),
+    ],
+)
+def test_a_stopped_search_says_so_and_goes_on(tmp_path, sent, code, said):
+    stopped = Part(tmp_path, hang=True)
+    stopped.end_in_mid_trial(sent)
+    output = stopped.process.stdout.read()
+    assert stopped.process.returncode == code
+    assert said in output and "Traceback" not in output
+    assert "6 of 6" in Part(tmp_path).finish()
+    assert statuses(tmp_path) == ALL_DONE
+
+
+@pytest.mark.slow
 def test_a_killed_search_goes_on(tmp_path):
-    Part(tmp_path, hang=True).kill_in_mid_trial()
+    Part(tmp_path, hang=True).end_in_mid_trial()
     assert "6 of 6" in Part(tmp_path).finish()
     assert statuses(tmp_path) == ALL_DONE
 
@@ -318,7 +348,7 @@ def test_a_worker_killed_in_mid_trial_does_not_lose_the_search(tmp_path):
     common = ("--chief", address, "--lease", 4)
     chief = Part(tmp_path, *common)
     victim = Part(tmp_path, *common, "--worker", 0, hang=True)
-    victim.kill_in_mid_trial()
+    victim.end_in_mid_trial()
     heir = Part(tmp_path, *common, "--worker", 1)
     assert "the chief has the results" in heir.finish()
     assert "Nothing heard from worker0" in chief.finish()

@@ -2,6 +2,8 @@
 
 import dataclasses
 import multiprocessing
+import os
+import signal
 import threading
 import time
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import xunit_keras
-from pipelines import train
+from pipelines.configuration import Config, resolve
 from tuning.hypermodel import Architecture
 from tuning.training import TrainingFailedError, train_apart
 
@@ -17,7 +19,7 @@ NETWORK = Architecture((3, 3, 3), (4, 4), 3)
 
 
 def tiny(out, **changes):
-    config = train.Config(
+    config = Config(
         task="denoise",
         model="xnet",
         data=("sample",),
@@ -29,7 +31,7 @@ def tiny(out, **changes):
         patch_size=16,
         out=out,
     )
-    return train.resolve(dataclasses.replace(config, **changes))
+    return resolve(dataclasses.replace(config, **changes))
 
 
 @pytest.mark.slow
@@ -64,6 +66,18 @@ def test_a_training_that_the_system_kills_fails_with_a_sentence(tmp_path):
     with pytest.raises(TrainingFailedError, match="killed"):
         train_apart(tiny(tmp_path / "run"), NETWORK)
     killer.join()
+
+
+def test_who_is_interrupted_does_not_wait_for_the_training(tmp_path):
+    def interrupt():
+        while not multiprocessing.active_children():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        train_apart(tiny(tmp_path / "run", steps=1_000_000), NETWORK)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow

@@ -9,17 +9,16 @@ import numpy as np
 
 from xunit_keras.exporting.engines import open_model
 from xunit_keras.graphs.image_model import (
+    DIVISIBLE,
     image_channel_axis,
     image_model,
     scale_on,
 )
 from xunit_keras.graphs.receptive_field import receptive_field
 from xunit_keras.runtime.engines.base import Runner
+from xunit_keras.runtime.engines.keras import check_process
 from xunit_keras.runtime.network import Network
 from xunit_keras.runtime.tiles import ReceptiveField
-
-# A size at which every model works that works at several.
-_SIDE = 64
 
 
 def network_of(
@@ -36,9 +35,10 @@ def network_of(
         ValueError: The model does not work on images, on tiles or on the engine.
         ImportError: The package of the engine is missing.
     """
+    check_process()
     model = image_model(model)
     axis = image_channel_axis(model)
-    height, width = (_SIDE, _SIDE) if image is None else image.shape[:2]
+    height, width = (DIVISIBLE, DIVISIBLE) if image is None else image.shape[:2]
     scale = scale_on(model, height, width)
     if tile == 0:
         field = ReceptiveField(scale, radius=0)

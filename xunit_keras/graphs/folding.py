@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -126,9 +127,9 @@ class _Waiting:
 class _Feature:
     """`scale * tensor + shift`, by channel, whose place what follows decides."""
 
-    source: keras.KerasTensor | _Waiting
-    scale: np.ndarray = _ONE
-    shift: np.ndarray = _ZERO
+    source: Any  # a tensor, or a `_Waiting` convolution
+    scale: np.ndarray | np.float64 = _ONE
+    shift: np.ndarray | np.float64 = _ZERO
 
     def then(self, scale, shift) -> "_Feature":
         scale, shift = self.scale * scale, self.shift * scale + shift

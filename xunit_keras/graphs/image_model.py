@@ -19,6 +19,12 @@ from xunit_keras.graphs.walk import (
 # again. Weak, as an image model may hold the one that it was made of.
 _MADE: weakref.WeakValueDictionary[int, keras.Model] = weakref.WeakValueDictionary()
 
+DIVISIBLE = 2**6 * 3**2 * 5 * 7
+"""Side of an image that models take which divide it by 2, 3, 5 or 7.
+
+For shapes alone: nothing of this size is computed.
+"""
+
 _MULTIPLES = (
     "Models that pool or stride need images whose height and width are multiples of "
     "what they divide by."

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -125,23 +125,23 @@ def activation_maps(
         from xunit_keras import zoo
 
         model = zoo.load(model)
-    model = image_model(model)
-    channel_axis = image_channel_axis(model)
+    graph = image_model(model)
+    channel_axis = image_channel_axis(graph)
     planes = image if image.ndim == 3 else image[..., None]
     height, width, channels = planes.shape
-    if channels != model.input_shape[channel_axis]:
+    if channels != graph.input_shape[channel_axis]:
         raise ValueError(
-            f"The model {model.name!r} takes images of "
-            f"{model.input_shape[channel_axis]} channels. Received: an image of shape "
+            f"The model {graph.name!r} takes images of "
+            f"{graph.input_shape[channel_axis]} channels. Received: an image of shape "
             f"{image.shape}"
         )
     shown = _shown(crop, height, width)
-    field = ReceptiveField(scale_on(model, height, width), radius=0)
+    field = ReceptiveField(scale_on(graph, height, width), radius=0)
     if check_tile(tile) != 0:
-        field = receptive_field(model, tile_overlap)
+        field = receptive_field(graph, tile_overlap)
     tiles = cover(field, height, width, tile, _WINDOW)
-    names = _chosen(model, layer)
-    probe = _probe(model, names)
+    names = _chosen(graph, layer)
+    probe = _probe(graph, names)
     records = {name: _Record(name, shown) for name in names}
     for rows, columns in tiles:
         window = as_float(planes[rows.window, columns.window])
@@ -288,9 +288,10 @@ class _Record:
     def __init__(self, name: str, crop: tuple[slice, slice]):
         self.name = name
         self.crop = crop
-        self.features = None  # allocated when the scale and the channels are known
+        self.features: Any = None  # allocated when the scale and the channels are known
         self.pixels = 0
-        self.sums = 0.0
+        self.weights: Any = None
+        self.sums: Any = 0.0
 
     def add(self, z: np.ndarray, g: np.ndarray, rows: Tile, columns: Tile) -> None:
         """Adds the maps of a window, `(height, width, channels)`."""

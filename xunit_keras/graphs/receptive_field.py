@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from xunit_keras.graphs.image_model import (
+    DIVISIBLE,
     image_channel_axis,
     image_model,
     scale_on,
@@ -123,7 +124,7 @@ def receptive_field(
 
 def _told_by_sizes(model) -> tuple[int, int]:
     """The scale of a model, and the step between heights that it takes."""
-    side = 2**6 * 3**2 * 5 * 7  # only a number: nothing of this size is computed
+    side = DIVISIBLE
     scale = scale_on(model, side, side)
     for stride in range(1, 2**6):
         if side % stride == 0:

@@ -5,6 +5,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 from keras import layers
@@ -186,7 +187,7 @@ def _selection(only):
     if callable(only):
         return only, ()
     several = isinstance(only, Iterable) and not isinstance(only, str)
-    names = [*only] if several else [only]
+    names: list[Any] = [*only] if several else [only]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(
             "`only` must be a name, names, or a function of a layer. "

@@ -1,10 +1,9 @@
 """The networks of the paper and their ReLU counterparts, one file each."""
 
-from pathlib import Path
+from xunit_keras.discovery import modules
+from xunit_keras.models.registry import NETWORKS, Network, find
 
-from xunit_keras.models.registry import NETWORKS, Network, find, import_all
-
-import_all(__name__, Path(__file__).parent)
+modules(__name__, __path__)
 globals().update({name: network.build for name, network in NETWORKS.items()})
 
 # Type checkers find the networks in their files.

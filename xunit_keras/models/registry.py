@@ -5,9 +5,7 @@ function under the decorator `network`, which says what a newcomer would ask.
 """
 
 import functools
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +41,11 @@ class Network:
         return tuple(inspect.signature(self.build).parameters)
 
     def is_for(self, task: tasks.Task) -> bool:
-        """Whether a task is the network's own, or one that is trained with it."""
-        return self.task == task.name or self.name == task.training.model
+        """Whether it can learn a task: for such images, enlarged or not as it needs."""
+        own = tasks.get(self.task)()
+        if "channels" not in self.arguments and task.channels != own.channels:
+            return False
+        return (own.scale > 1) == (task.scale > 1)
 
     def suited(self, task: tasks.Task, **arguments: Any) -> dict[str, Any]:
         """The arguments that make the network for a task.
@@ -54,13 +55,14 @@ class Network:
             **arguments: Further ones, such as `depth`; those that are None are left.
 
         Raises:
-            ValueError: The network is for another task, or has no such argument.
+            ValueError: The network cannot learn the task, or has no such argument.
         """
         if not self.is_for(task):
             known = [n.name for n in NETWORKS.values() if n.is_for(task)]
             raise ValueError(
-                f"{self.name!r} is a network for {self.task!r}; for {task.name!r} "
-                f"there are {', '.join(known)}. Received: model={self.name!r}"
+                f"{self.name!r} cannot learn {task.name!r} on images of "
+                f"{task.channels} channels; {', '.join(known)} can. "
+                f"Received: model={self.name!r}"
             )
         given = {k: v for k, v in arguments.items() if v is not None}
         for name, value in given.items():
@@ -115,12 +117,6 @@ def find(name: str) -> Network:
             f"`model` must be one of {', '.join(NETWORKS)}. Received: model={name!r}"
         )
     return NETWORKS[name]
-
-
-def import_all(package: str, folder: Path) -> None:
-    """Imports every file of a folder, so that what it registers is known."""
-    for module in pkgutil.iter_modules([str(folder)]):
-        importlib.import_module(f"{package}.{module.name}")
 
 
 def _implied(name: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xunit_keras.atomic import write_json
-from xunit_keras.runtime import engines
+from xunit_keras.runtime.engines.onnxruntime import open_on
 from xunit_keras.runtime.network import Network
 from xunit_keras.runtime.tiles import ReceptiveField
 
@@ -166,11 +166,22 @@ def has_ready_file(name: str | Path) -> bool:
     return folder is not None and (folder / READY_FILE).is_file()
 
 
-def open_ready(name: str | Path, threads: int | None = None) -> Network:
+def open_ready(
+    name: str | Path,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> Network:
     """Opens the ready file of a model, without Keras.
 
+    Args:
+        name: See `card`.
+        threads: Number of threads; None leaves it to the engine.
+        device: See `xunit_keras.runtime.engines.onnxruntime.open_on`.
+        precision: See there.
+
     Raises:
-        ValueError: There is no such model, or it is damaged.
+        ValueError: There is no such model, it is damaged, or the device is not there.
     """
     folder = model_folder(name)
     known = Card.read(folder)
@@ -179,7 +190,7 @@ def open_ready(name: str | Path, threads: int | None = None) -> Network:
     path = checked_file(folder, READY_FILE)
     return Network(
         known.name,
-        engines.get(READY_ENGINE).open(path, threads),
+        open_on(path, threads, device, precision),
         known.channels,
         ReceptiveField(known.scale, known.radius, known.stride),
     )

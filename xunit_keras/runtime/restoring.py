@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from xunit_keras.imaging import pixels
 from xunit_keras.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
@@ -44,8 +45,18 @@ def restore_bands(
     self_ensemble: bool = False,
     progress: Callable[[int, int], None] | None = None,
     strength: float = 1.0,
+    dtype: DTypeLike | None = None,
 ) -> Iterator[np.ndarray]:
     """As `restore`, a band of rows after the other, so that the whole is never there.
+
+    Args:
+        image: See `xunit_keras.restore`, as for what follows.
+        network: What restores it.
+        tile: See there.
+        self_ensemble: See there.
+        progress: See there.
+        strength: See there.
+        dtype: Of the result, uint8, uint16 or float32; None for what `restore` gives.
 
     Yields:
         Some rows of the restored image, from top to bottom.
@@ -58,7 +69,8 @@ def restore_bands(
     restore_window = _restorer(
         network, channels, self_ensemble, check_strength(strength)
     )
-    dtype = np.float32 if image.dtype.kind == "f" else image.dtype
+    if dtype is None:
+        dtype = np.float32 if image.dtype.kind == "f" else image.dtype
     total, done = len(rows) * len(columns), 0
     report = progress or (lambda done, total: None)
     report(0, total)
@@ -140,7 +152,7 @@ def as_float(window: np.ndarray) -> np.ndarray:
     return pixels.to_float(window)
 
 
-def _from_float(result: np.ndarray, dtype: np.dtype, network: Network) -> np.ndarray:
+def _from_float(result: np.ndarray, dtype: DTypeLike, network: Network) -> np.ndarray:
     if np.isnan(result.max()):
         raise ValueError(f"The model {network.name!r} gives NaN for this image.")
     if dtype == np.float32:

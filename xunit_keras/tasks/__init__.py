@@ -13,9 +13,13 @@ from xunit_keras.tasks.derain import Derain
 from xunit_keras.tasks.jpeg import Jpeg
 from xunit_keras.tasks.super_resolution import SuperResolution
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Denoise, Derain, SuperResolution, Jpeg)
-}
+_TASKS: tuple[type[Task], ...] = (
+    Denoise,
+    Derain,
+    SuperResolution,
+    Jpeg,
+)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _TASKS}
 """The tasks by the word that names them."""
 
 __all__ = ["SIGMA", "TASKS", "Example", "Task", "create", "from_card", "get", "guess"]

@@ -1,5 +1,6 @@
 """Removing Gaussian noise."""
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,13 +58,12 @@ class Denoise(Task):
     def __post_init__(self):
         super().__post_init__()
         sigma = self.sigma
-        levels = tuple(sigma) if isinstance(sigma, tuple | list) else (sigma,)
-        try:
-            levels = tuple(float(level) for level in levels)
-        except (TypeError, ValueError):
-            levels = ()
+        levels: tuple[float, ...] = ()
+        given = tuple(sigma) if isinstance(sigma, tuple | list) else (sigma,)
+        with contextlib.suppress(TypeError, ValueError):
+            levels = tuple(float(level) for level in given)
         valid = len(levels) in (1, 2) and all(0 <= level <= 255 for level in levels)
-        if not valid or levels[0] > levels[-1]:
+        if not valid or list(levels) != sorted(levels):
             raise ValueError(
                 "`sigma` must be one noise level in 0..255, or the two ends of a "
                 f"range, the lower first. Received: sigma={sigma!r}"
@@ -121,7 +121,10 @@ class Denoise(Task):
 
         level_seed, noise_seed = tf.unstack(tf.random.split(seed))
         level = tf.random.stateless_uniform(
-            [tf.shape(clean)[0], 1, 1, 1], level_seed, self.sigma[0], self.sigma[-1]
+            tf.stack([tf.shape(clean)[0], 1, 1, 1]),
+            level_seed,
+            self.sigma[0],
+            self.sigma[-1],
         )
         return _noisy(
             clean, tf.random.stateless_normal(tf.shape(clean), noise_seed), level

@@ -1,6 +1,7 @@
 """Taking rain off a photograph."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,9 @@ class Derain(Task):
         return ("rain12",)
 
     def degrade(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        rainy = _rainy(to_float(clean), draw_streaks(*clean.shape[:2], random), np)
+        height, width, _ = clean.shape
+        streaks = draw_streaks(height, width, random)
+        rainy = _rainy(to_float(clean), streaks, np)
         # Rainy photographs are files, of 8 bits.
         return to_float(from_float(rainy, np.uint8))
 
@@ -86,11 +89,11 @@ class Derain(Task):
     def needs_overlays(self) -> bool:
         return True
 
-    def degrade_batch(self, clean, seed, overlays=None):
+    def degrade_batch(self, clean, seed, overlays: Any = None):
         import tensorflow as tf
 
         strength = tf.random.stateless_uniform(
-            [tf.shape(clean)[0], 1, 1, 1], seed, *_STRENGTH
+            tf.stack([tf.shape(clean)[0], 1, 1, 1]), seed, *_STRENGTH
         )
         return _rainy(clean, strength * overlays, tf)
 

@@ -1,5 +1,6 @@
 """Removing the blocks and rings of JPEG compression."""
 
+import contextlib
 import io
 import operator
 from dataclasses import dataclass
@@ -80,13 +81,13 @@ class Jpeg(Task):
     def __post_init__(self):
         super().__post_init__()
         given = self.quality
-        quality = tuple(given) if isinstance(given, tuple | list) else (given,)
-        try:
-            quality = tuple(operator.index(q) for q in quality)
-        except TypeError:
-            quality = ()
+        several = tuple(given) if isinstance(given, tuple | list) else (given,)
+        quality: tuple[int, ...] = ()
+        with contextlib.suppress(TypeError):
+            if not any(isinstance(q, bool) for q in several):
+                quality = tuple(map(operator.index, several))
         valid = len(quality) in (1, 2) and all(1 <= q <= 100 for q in quality)
-        if not valid or quality[0] > quality[-1]:
+        if not valid or list(quality) != sorted(quality):
             raise ValueError(
                 "`quality` must be one quality of JPEG, 1 to 100, or the two ends of a "
                 f"range, the lower first. Received: quality={given!r}"
@@ -168,7 +169,7 @@ class Jpeg(Task):
 
         low, high = self.quality[0], self.quality[-1]
         qualities = tf.random.stateless_uniform(
-            [tf.shape(clean)[0]], seed, low, high + 1, dtype=tf.int32
+            tf.shape(clean)[:1], seed, low, high + 1, dtype=tf.int32
         )
 
         def compressed(image_and_quality):

@@ -1,5 +1,6 @@
 """Threads that share a runner get what one thread gets."""
 
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,14 +37,20 @@ def denoiser():
 
 
 @pytest.fixture(scope="module")
+def opened(denoiser):
+    """The runner of an engine, fresh for the first test that asks for it."""
+    return functools.cache(lambda engine: open_model(denoiser, engine))
+
+
+@pytest.fixture(scope="module")
 def images():
     """Different images, of shapes that change from one to the next."""
     return [noisy(*shape) + k / 8 for k in range(4) for shape in SHAPES]
 
 
 @pytest.mark.parametrize("engine", engines.ENGINES)
-def test_eight_threads_on_one_runner(engine, denoiser, images):
-    run = open_model(denoiser, engine)
+def test_eight_threads_on_one_runner(engine, opened, images):
+    run = opened(engine)
 
     def work(number):
         turns = [(number + turn) % len(images) for turn in range(ROUNDS)]
@@ -58,13 +65,13 @@ def test_eight_threads_on_one_runner(engine, denoiser, images):
 
 
 @pytest.mark.parametrize("engine", ["litert", "openvino"])
-def test_two_shapes_at_once(engine, denoiser, images):
+def test_two_shapes_at_once(engine, opened, images):
     """Each thread stays with its shape, while others run another."""
-    run = open_model(denoiser, engine, 1)
+    run = opened(engine)
     alone = [run(image) for image in images]
 
     def work(number):
-        mine = images[number % 2 :: 2]
+        mine = images[number % 2 :: len(SHAPES)]
         return [(image, run(image)) for image in mine * 2]
 
     for image, result in (pair for pairs in in_threads(work) for pair in pairs):
@@ -73,8 +80,8 @@ def test_two_shapes_at_once(engine, denoiser, images):
 
 
 @pytest.mark.parametrize("engine", engines.ENGINES)
-def test_a_runner_outlives_an_image_that_it_refuses(engine, denoiser, images):
-    run = open_model(denoiser, engine)
+def test_a_runner_outlives_an_image_that_it_refuses(engine, opened, images):
+    run = opened(engine)
     expected = run(images[0])
     with pytest.raises(Exception):  # noqa: B017 - each engine has its own
         run(np.zeros((1, 8, 8, 3), np.float32))

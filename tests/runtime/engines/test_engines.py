@@ -182,4 +182,3 @@ def test_other_backends(backend, tmp_path, denoiser, run_python):
 def test_keras_threads_come_too_late(denoiser):
     with pytest.raises(ValueError, match=r"before its first operation only"):
         open_model(denoiser, threads=77)
-    assert open_model(denoiser, threads=np.int64(2))  # As they are.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xunit_keras.exporting.formats.base import (
     EXTRA,
@@ -25,7 +26,9 @@ _INTEGERS = replace(_QUANTIZED, gate="product", integers=True)
 def _write(order: Order) -> None:
     import tensorflow as tf
 
-    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    options: dict[str, Any] = {
+        "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    }
     if order.precision == "float16":
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["target_spec"]["supported_types"] = [tf.float16]

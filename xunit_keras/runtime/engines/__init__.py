@@ -11,6 +11,7 @@ from xunit_keras.runtime.engines.base import (
     Engine,
     ForkedError,
     Runner,
+    SettingError,
     check_threads,
 )
 
@@ -52,7 +53,10 @@ def for_file(path: str | Path) -> tuple[Engine, ...]:
 
 
 def open_file(
-    path: str | Path, engine: str | None = None, threads: int | None = None
+    path: str | Path,
+    engine: str | None = None,
+    threads: int | None = None,
+    **settings: str,
 ) -> Runner:
     """Opens an exported file.
 
@@ -60,6 +64,8 @@ def open_file(
         path: A `.onnx`, `.tflite` or `.xml` (OpenVINO) file, or a SavedModel folder.
         engine: The name of an engine; None is the first choice for such files.
         threads: Number of threads of one run; None leaves it to the engine.
+        **settings: What else the engine is opened with: `device` and `precision` of
+            ONNX Runtime.
 
     Returns:
         A `Runner`.
@@ -82,8 +88,8 @@ def open_file(
             f"{str(path)!r}. Received: engine={engine!r}"
         )
     try:
-        return chosen.open(path, threads)
-    except (ImportError, ForkedError):
+        return chosen.open(path, threads, **settings)
+    except (ImportError, ForkedError, SettingError):
         raise
     # Engines raise errors of their own, with pages of text.
     except Exception as error:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class Engine:
         suffix: Of the files that it opens; empty for a SavedModel folder.
         format: The format of `xunit_keras.export` that writes them.
         open: Makes a `Runner` of a file, or for `"keras"` of a model as well, with so
-            many threads; None leaves them to the engine.
+            many threads; None leaves them to the engine. What else an engine can be
+            told has a name.
         form: What it runs fastest.
     """
 
@@ -63,12 +64,16 @@ class Engine:
     extra: str
     suffix: str
     format: str
-    open: Callable[[Any, int | None], Runner]
+    open: Callable[..., Runner]
     form: Form = field(default_factory=Form)
 
 
 class ForkedError(RuntimeError):
     """The engine's threads are those of the process that this one was forked from."""
+
+
+class SettingError(ValueError):
+    """An engine cannot be opened as it was asked to be; the message says why."""
 
 
 class Pool(Generic[T]):

@@ -43,14 +43,14 @@ def set_keras_threads(threads: int) -> None:
         ValueError: It is out of range, too late, or the backend is JAX, which takes
             one thread for each processor that the process may use.
     """
-    threads = check_threads(threads)
+    check_threads(threads)
     import keras
 
     backend = keras.config.backend()
     if backend == "tensorflow":
         _set_tensorflow_threads(threads)
     elif backend == "torch":
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         torch.set_num_threads(threads)
     else:
@@ -119,7 +119,7 @@ def _open_jax(model) -> Runner:
 
 def _open_torch(model) -> Runner:
     import keras
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     def run(batch):
         with torch.inference_mode():

@@ -2,22 +2,110 @@
 
 from pathlib import Path
 
-from xunit_keras.runtime.engines.base import Engine, Form, Runner
+from xunit_keras.packages import require
+from xunit_keras.runtime.engines.base import Engine, Form, Runner, SettingError
+
+DEVICES = {
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+"""What ONNX Runtime calls the devices; `"auto"` is the first of them that is there."""
+
+PRECISIONS = ("float32", "float16")
+
+# CUDA would round to 10 bits where the processor has tensor cores.
+_SETTINGS = {"cuda": {"use_tf32": "0"}}
 
 
-def _open(path: Path, threads: int | None) -> Runner:
+def open_on(
+    path: Path,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> Runner:
+    """Opens an exported file on a device.
+
+    Args:
+        path: A `.onnx` file.
+        threads: Of one run on the processor; None leaves it to ONNX Runtime.
+        device: One of `DEVICES`, or `"auto"`.
+        precision: One of `PRECISIONS`; `"float16"` on devices that compute in it,
+            which the processor does not.
+
+    Raises:
+        SettingError: The device is not there or does not start, or does not have the
+            precision.
+        ImportError: float16 needs the package `onnx`, which is missing.
+    """
     import onnxruntime
 
+    device = check_device(device, precision)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     # What the gate closes comes near 0, where processors are slow.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    if device == "directml":
+        options.enable_mem_pattern = False  # It refuses to start otherwise.
+    providers = [(DEVICES[device], _SETTINGS.get(device, {}))]
+    if device != "cpu":
+        providers.append((DEVICES["cpu"], {}))  # For what the device does not have.
+    source = str(path) if precision == "float32" else in_float16(path)
+    session = onnxruntime.InferenceSession(source, options, providers=providers)
+    if DEVICES[device] not in session.get_providers():
+        raise SettingError(
+            f"ONNX Runtime has {device!r} and cannot start it: its driver or libraries "
+            "are missing. Use another device, or 'cpu'."
+        )
     name = session.get_inputs()[0].name
     # A session may be run by several threads at once.
     return lambda batch: session.run(None, {name: batch})[0]
+
+
+def check_device(device: str, precision: str = "float32") -> str:
+    """The device that is meant, which is there and has the precision.
+
+    Raises:
+        SettingError: As for `open_on`.
+    """
+    import onnxruntime
+
+    if device not in (*DEVICES, "auto"):
+        raise SettingError(
+            f"`device` must be one of auto, {', '.join(DEVICES)}. "
+            f"Received: device={device!r}"
+        )
+    if precision not in PRECISIONS:
+        raise SettingError(
+            f"`precision` must be one of {', '.join(PRECISIONS)}. "
+            f"Received: precision={precision!r}"
+        )
+    available = onnxruntime.get_available_providers()
+    there = [name for name, provider in DEVICES.items() if provider in available]
+    if device == "auto":
+        device = there[0]
+    elif device not in there:
+        raise SettingError(
+            f"ONNX Runtime has no {device!r} here: it has {', '.join(there)}, and "
+            "another build of it may have more. "
+            f"Received: device={device!r}"
+        )
+    if precision == "float16" and device == "cpu":
+        raise SettingError(
+            "The processor does not compute in float16: use float32 on it, or another "
+            "device. Received: precision='float16' with device='cpu'"
+        )
+    return device
+
+
+def in_float16(path: Path) -> bytes:
+    """An exported file with weights and arithmetic in float16, images in float32."""
+    onnx = require("onnx", "export")
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(path), keep_io_types=True)
+    return model.SerializeToString()
 
 
 ENGINES = (
@@ -27,7 +115,7 @@ ENGINES = (
         extra="",
         suffix=".onnx",
         format="onnx",
-        open=_open,
+        open=open_on,
         form=Form(affine="depthwise"),
     ),
 )

@@ -3,6 +3,7 @@
 import functools
 import threading
 from pathlib import Path
+from typing import Any
 
 from xunit_keras.packages import require
 from xunit_keras.runtime.engines.base import (
@@ -22,7 +23,10 @@ def _open(path: Path, threads: int | None, precision: str = "f32") -> Runner:
     # A mapped file could not be removed everywhere.
     core.set_property({"ENABLE_MMAP": False})
     graph = core.read_model(path)
-    properties = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     compiling = threading.Lock()
