@@ -7,6 +7,7 @@ The `bm3d` package is the authors' own, free for non-commercial use; nothing her
 depends on it. The file is read by `pipelines/results.py`.
 """
 
+import importlib
 import sys
 import time
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def main() -> None:
     """Denoises, and prints scores and time."""
     config = tyro.cli(Config, description=__doc__)
     try:
-        from bm3d import bm3d
+        bm3d = importlib.import_module("bm3d").bm3d
     except ImportError as error:
         raise ImportError("This needs the package bm3d: pip install bm3d") from error
     task = Denoise(sigma=(config.sigma,))

@@ -22,7 +22,7 @@ import tyro
 
 from pipelines import building, history, train
 from pipelines.building import Blueprint
-from pipelines.configuration import Config, resolve
+from pipelines.configuration import Config, Resolved, resolve
 from xunit_keras.layers import CenterImpulse, XUnit, ZeroMeanHeNormal
 
 # Initializers of the depthwise kernels, of the gates' scales and of the first
@@ -40,7 +40,7 @@ STARTS = {
 }
 
 
-def started(config: Config, start: tuple[Any, ...]) -> Blueprint:
+def started(config: Resolved, start: tuple[Any, ...]) -> Blueprint:
     """The network of a configuration with other first weights."""
     network = building.blueprint(config)
     return dataclasses.replace(network, build=lambda: _started(network.build(), start))

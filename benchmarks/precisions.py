@@ -20,11 +20,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the package, before Ke
 import numpy as np
 import tyro
 from rich.table import Table
-from xunit_keras.exporting.formats import FORMATS
-from xunit_keras.runtime import engines as installed
 
 import xunit_keras
 from pipelines.evaluate import console
+from xunit_keras.exporting.formats import FORMATS
+from xunit_keras.runtime import engines as installed
 
 
 @dataclass(frozen=True)

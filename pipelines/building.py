@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pipelines.configuration import Config
+from pipelines.configuration import Resolved
 from xunit_keras import zoo
 from xunit_keras.layers import FusedBatchNormalization, XUnit
 from xunit_keras.losses import CenterMeanSquaredError
@@ -32,7 +32,7 @@ class Blueprint:
     build: Callable[[], keras.Model]
 
 
-def blueprint(config: Config) -> Blueprint:
+def blueprint(config: Resolved) -> Blueprint:
     """The network of a resolved configuration, with the weights that it starts from."""
     network, arguments = registry.find(config.model), config.arguments
 
@@ -45,7 +45,7 @@ def blueprint(config: Config) -> Blueprint:
     return Blueprint(network.name, arguments, build)
 
 
-def compiled(config: Config, network: Blueprint) -> keras.Model:
+def compiled(config: Resolved, network: Blueprint) -> keras.Model:
     """A network with its optimizer and its loss, to train with the policy asked for."""
     with _policy(config.precision):
         model = network.build()

@@ -22,9 +22,9 @@ _PICTURE = 192
 # A training has diverged whose loss is so many times what it began with, and larger
 # than any image in [0, 1] makes it.
 _GROWTH, _LARGEST_LOSS = 1e3, 1.0
-# One whose loss grew at all, and whose images are worse by so many decibels than the
-# degraded ones were.
-_LOST_DECIBELS = 3.0
+# One in the end whose loss grew so many times, where images differ by less, and whose
+# images are worse by so many decibels than the degraded ones were.
+_GREW, _LOST_DECIBELS = 10.0, 3.0
 # Trainings of so many steps must make images better than they were. Shorter ones are
 # tries.
 _LONG = 1000
@@ -48,16 +48,16 @@ class StopOnDivergence(keras.callbacks.Callback):
     def __init__(self, images: str):
         super().__init__()
         self.images = images
-        self.first: float | None = None
+        self.first = math.nan
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs):
         loss = float(logs["loss"])
-        if self.first is None:
+        if math.isnan(self.first):
             self.first = loss
         if not math.isfinite(loss):
             raise self._error(f"The loss became {loss}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs):
         loss, score, before = (
             float(logs[name]) for name in ("loss", "val_psnr", "val_input_psnr")
         )
@@ -69,7 +69,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         # Put so that a score that is no number is caught as well.
         worse = not score >= before
         much_worse = not score >= before - _LOST_DECIBELS
-        if (is_long and worse) or (much_worse and loss > self.first):
+        if (is_long and worse) or (much_worse and loss > _GREW * self.first):
             raise self._error(
                 f"The images of {self.images} have {score:.2f} dB after the network "
                 f"and {before:.2f} dB before it"
@@ -95,7 +95,7 @@ class Validation(keras.callbacks.Callback):
         self.examples = examples
         self.task = task
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs):
         rows = []
         with averaged_weights(self.model):
             for example in self.examples:

@@ -205,6 +205,20 @@ class Config:
         )
 
 
+class Resolved(Config):
+    """A configuration in which nothing is left open that every training needs."""
+
+    model: str
+    shrink: tuple[float, ...]
+    validation: str
+    steps: int
+    batch_size: int
+    patch_size: int
+    learning_rate: float
+    every: int
+    out: Path
+
+
 def _settings(config: Config) -> dict[str, Any]:
     """What a configuration says of its task, by the names that tasks have for it."""
     # A task's own seed is that of its test images, which are always the same.
@@ -212,7 +226,7 @@ def _settings(config: Config) -> dict[str, Any]:
     return {name: value for name, value in vars(config).items() if name in known}
 
 
-def resolve(config: Config) -> Config:
+def resolve(config: Config) -> Resolved:
     """Fills in what was left to the task, and checks the rest.
 
     Raises:
@@ -234,9 +248,9 @@ def resolve(config: Config) -> Config:
     filled["patch_size"] -= filled["patch_size"] % target.scale
     run = f"{config.task}-{filled['model']}-{target.label}"
     filled.setdefault("out", Path("runs") / run)
-    config = Config(**filled)
-    _check(config)
-    return config
+    resolved = Resolved(**filled)
+    _check(resolved)
+    return resolved
 
 
 def _defaults(config: Config, target: Task) -> dict[str, Any]:
@@ -246,7 +260,12 @@ def _defaults(config: Config, target: Task) -> dict[str, Any]:
         field.name: getattr(training, field.name)
         for field in dataclasses.fields(training)
     }
-    defaults["learning_rate"] = LEARNING_RATES.get(config.optimizer)
+    if config.optimizer not in LEARNING_RATES:
+        raise ValueError(
+            f"`optimizer` must be {' or '.join(LEARNING_RATES)}. Received: "
+            f"optimizer={config.optimizer!r}"
+        )
+    defaults["learning_rate"] = LEARNING_RATES[config.optimizer]
     root = config.data_root
     absent = [name for name in training.data if not datasets.is_present(name, root)]
     if absent:
@@ -264,18 +283,13 @@ def _defaults(config: Config, target: Task) -> dict[str, Any]:
     return defaults
 
 
-def _check(config: Config) -> None:
+def _check(config: Resolved) -> None:
     for name in _COUNTS:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
     for name, valid, range_ in (
-        ("optimizer", config.optimizer in LEARNING_RATES, "muon or adam"),
-        (
-            "learning_rate",
-            config.learning_rate is not None and 0 < config.learning_rate < math.inf,
-            "a number above 0",
-        ),
+        ("learning_rate", 0 < config.learning_rate < math.inf, "a number above 0"),
         ("average", 0 <= config.average < 1, "at least 0 and below 1"),
         ("warmup", config.warmup >= 0, "at least 0"),
         ("seed", 0 <= config.seed < _SEEDS, f"in 0..{_SEEDS - 1}"),

@@ -123,7 +123,7 @@ def mosaic(maps: np.ndarray) -> np.ndarray:
     count = maps.shape[2]
     padding = ((0, _GAP), (0, _GAP), (0, -count % _COLUMNS))
     tiles = np.pad(maps, padding, constant_values=np.nan).transpose(2, 0, 1)
-    lines = [np.hstack(line) for line in np.split(tiles, len(tiles) // _COLUMNS)]
+    lines = [np.hstack(list(line)) for line in np.split(tiles, len(tiles) // _COLUMNS)]
     return np.vstack(lines)[:-_GAP, :-_GAP]
 
 

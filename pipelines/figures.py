@@ -123,8 +123,8 @@ def draw_maps(config: Maps) -> None:
     for name, model in models:
         given = _given_to(model, example)
         scale = example.clean.shape[0] // given.shape[0]
-        crop = tuple(slice(p.start // scale, -(-p.stop // scale)) for p in truth)
-        found = activation_maps(model, given, crop=crop)
+        rows, cols = (slice(p.start // scale, -(-p.stop // scale)) for p in truth)
+        found = activation_maps(model, given, crop=(rows, cols))
         print_statistics(name, found)
         restored = restore(given, model)
         columns.append(

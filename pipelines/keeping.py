@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from pipelines.building import Blueprint
-from pipelines.configuration import Config, as_json
+from pipelines.configuration import Resolved, as_json
 from pipelines.data import datasets
 from pipelines.history import History
 from xunit_keras import zoo
@@ -114,7 +114,7 @@ class Keep(keras.callbacks.Callback):
         self,
         kept: keras.Model,
         folder: Path,
-        config: Config,
+        config: Resolved,
         network: Blueprint,
         history: History,
     ):
@@ -140,7 +140,7 @@ class Keep(keras.callbacks.Callback):
         )
 
 
-def card(config: Config, network: Blueprint, steps: int, seconds: float) -> Card:
+def card(config: Resolved, network: Blueprint, steps: int, seconds: float) -> Card:
     """What is known of a model after so many steps of its training.
 
     `stages` lists the trainings that it went through, where it started from the

@@ -3,6 +3,7 @@
 Programs import this file before Keras.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def run(main: Callable[[], object], name: str) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         # Names of files may hold what a terminal or a pipe cannot show.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with termination_raises():

@@ -7,7 +7,9 @@ every later change of the package must reach the same score.
 """
 
 import dataclasses
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from pipelines import evaluate
 from pipelines.data import datasets
 from pipelines.evaluate import Settings
 from xunit_keras import zoo
+from xunit_keras.atomic import replacing_folder
+from xunit_keras.exporting.ready import write_ready
 from xunit_keras.runtime.models import Card, card
 from xunit_keras.tasks import Task
 
@@ -60,8 +64,11 @@ def release(config: Config) -> Card:
         Its card.
 
     Raises:
-        ValueError: The run has no model, or a test set is missing or damaged.
+        ValueError: The run has no model, a test set is missing or damaged, or the
+            ready file does not equal the model.
     """
+    if Path(config.name).name != config.name:
+        raise ValueError(f"`name` must be that of a folder. Received: {config.name!r}")
     folder = config.run / "model"
     model = zoo.load(folder)
     asked = [Settings(sigma=sigma) for sigma in config.sigma]
@@ -72,7 +79,15 @@ def release(config: Config) -> Card:
         for data in (*(config.data or task.test_sets), datasets.SAMPLE):
             scores.append(_score(model, data, task, config.data_root))
     known = dataclasses.replace(card(folder), scores=tuple(scores))
-    return zoo.save(model, ZOO / config.name, known)
+    # In the zoo when it is complete.
+    with tempfile.TemporaryDirectory() as temporary:
+        complete = Path(temporary) / config.name
+        zoo.save(model, complete, known)
+        difference = write_ready(complete).difference
+        with replacing_folder(ZOO / config.name) as place:
+            shutil.copytree(complete, place, dirs_exist_ok=True)
+    print(f"Its ready file differs from the Keras model by {difference:.1g} at most.")
+    return card(ZOO / config.name)
 
 
 def _score(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.configuration import Config, as_json
+from pipelines.configuration import Config, Resolved, as_json
 from pipelines.program import check_writable
 from xunit_keras import atomic
 from xunit_keras.packages import require
@@ -15,7 +15,7 @@ _CONFIGURATION = "training.json"
 _LOCK = ".lock"
 
 
-def check(config: Config, resume: bool) -> None:
+def check(config: Resolved, resume: bool) -> None:
     """Looks whether a run may have its folder, and leaves it as it is.
 
     Args:
@@ -63,7 +63,7 @@ def recipe(folder: Path) -> dict:
 
 
 @contextmanager
-def claimed(config: Config, resume: bool, wait: bool = False) -> Iterator[None]:
+def claimed(config: Resolved, resume: bool, wait: bool = False) -> Iterator[None]:
     """Takes the folder of a run for as long as the block lasts.
 
     The system gives it back when the process dies, however it does.

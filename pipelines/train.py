@@ -31,7 +31,7 @@ from pipelines.callbacks import (
     StopOnDivergence,
     Validation,
 )
-from pipelines.configuration import Config, resolve
+from pipelines.configuration import Config, Resolved, resolve
 from pipelines.data.examples import first_examples
 from pipelines.data.patches import PatchSource
 from pipelines.data.training import patch_source
@@ -45,7 +45,7 @@ _STATISTICS_BATCHES = 50
 
 
 def train(
-    config: Config,
+    config: Resolved,
     resume: bool = False,
     network: Blueprint | None = None,
     wait: bool = False,
@@ -89,7 +89,7 @@ def train(
 
 
 def _fit(
-    config: Config,
+    config: Resolved,
     resume: bool,
     network: Blueprint,
     model: keras.Model,
@@ -162,7 +162,7 @@ def _verdict(history) -> str:
     )
 
 
-def profile(config: Config, rounds: int = 10) -> None:
+def profile(config: Resolved, rounds: int = 10) -> None:
     """Prints how fast patches are made, and how fast training steps take them."""
     source = patch_source(config)
     model = building.compiled(config, building.blueprint(config))

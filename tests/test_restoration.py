@@ -361,8 +361,14 @@ def test_exported_files(denoiser, tmp_path):
     path = tmp_path / "model.onnx"
     xunit_keras.export(denoiser, path, "onnx")
     radius = receptive_field(denoiser).radius
-    for told in ({"tile": 0}, {"tile": 9, "tile_overlap": radius}):
+    for told in ({"tile": 0}, {"tile": 9}, {"tile": 9, "tile_overlap": radius}):
         np.testing.assert_allclose(restore(image, path, **told), expected, atol=1e-4)
+    silent = tmp_path / "model.tflite"
+    xunit_keras.export(denoiser, silent, "litert")
+    with pytest.raises(ValueError, match="does not tell how far its network looks"):
+        restore(image, silent)
+    restored = restore(image, silent, tile=9, tile_overlap=radius)
+    np.testing.assert_allclose(restored, expected, atol=1e-4)
     with pytest.raises(ValueError, match=r"runs on onnxruntime.*engine='litert'"):
         restore(image, path, engine="litert")
 

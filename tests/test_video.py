@@ -181,6 +181,8 @@ def test_ten_bits_are_more_than_eight(tmp_path):
     make(tmp_path / "in.mp4", (64, 128), "yuv420p10le", times=[0], color_range=FULL)
     video.restore(tmp_path / "in.mp4", tmp_path / "out.mp4", restorer())
     with av.open(str(tmp_path / "out.mp4")) as film:
+        context = film.streams.video[0].codec_context
+        assert (context.name, context.codec_tag) == ("hevc", "hvc1")
         frame = next(film.decode(video=0))
         levels = np.frombuffer(frame.planes[0], np.uint16)
     assert len(np.unique(levels)) > 1.5 * len(np.unique(levels // 4))
@@ -277,7 +279,7 @@ def test_without_the_extra(tmp_path, monkeypatch):
 
 
 def test_on_the_command_line(tmp_path):
-    make(tmp_path / "in.mp4", (24, 32), times=TIMES[:2])
+    make(tmp_path / "in.mp4", (24, 32), "yuv420p10le", times=TIMES[:2])
     command = [sys.executable, "-m", "xunit_keras", "restore", "-m", "xsrcnn-f-x2"]
     files = ["-i", tmp_path / "in.mp4", "-o", tmp_path / "out.mp4"]
     result = subprocess.run(

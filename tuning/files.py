@@ -66,8 +66,8 @@ def plain(content: Any) -> Any:
     """Content as JSON holds it."""
 
     def convert(value):
-        return (
-            dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)
-        )
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return dataclasses.asdict(value)
+        return str(value)
 
     return json.loads(json.dumps(content, default=convert))

@@ -10,13 +10,14 @@ of parameters.
 import dataclasses
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import keras
 import keras_tuner
 
 from pipelines import building
 from pipelines.building import Blueprint
-from pipelines.configuration import Config
+from pipelines.configuration import Resolved
 from tuning.budget import count_chain, filters_for_budget
 from xunit_keras.graphs.counting import ParameterCount
 from xunit_keras.layers import BicubicUpsampling, XUnit
@@ -95,6 +96,7 @@ class Architecture:
             x = image = BicubicUpsampling(
                 self.scale, dtype=image_dtype(), name="bicubic"
             )(inputs)
+        units: dict[str, Any] = dict(start.xunit)
         *hidden, last = self.kernels
         for i, (filters, kernel) in enumerate(
             zip(self.filters, hidden, strict=True), start=1
@@ -105,7 +107,7 @@ class Architecture:
                 x = norm(f"norm_{i}")(x)
                 x = keras.layers.ReLU(name=f"relu_{i}")(x)
             else:
-                x = XUnit(self.xunit_kernel, name=f"xunit_{i}", **start.xunit)(x)
+                x = XUnit(self.xunit_kernel, name=f"xunit_{i}", **units)(x)
         outputs = conv(
             self.channels,
             last,
@@ -167,7 +169,7 @@ class Space:
 
     def choices(self) -> dict[str, tuple]:
         """The values of every hyperparameter, by name."""
-        choices = {
+        choices: dict[str, tuple] = {
             "budget": self.budget,
             "depth": self.depths,
             "first_kernel": self.first_kernels,
@@ -203,7 +205,7 @@ class BudgetHyperModel(keras_tuner.HyperModel):
     >>> model = hypermodel.build(keras_tuner.HyperParameters())
     """
 
-    def __init__(self, space: Space, config: Config):
+    def __init__(self, space: Space, config: Resolved):
         super().__init__(name="budget")
         self.space = space
         self.config = config
@@ -249,7 +251,7 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             return False
         return True
 
-    def training(self, values: dict) -> Config:
+    def training(self, values: dict) -> Resolved:
         """How the network of some values is trained."""
         rate = values.get("learning_rate", self.config.learning_rate)
         # Between machines, KerasTuner sends 32-bit numbers.

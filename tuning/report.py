@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,7 +28,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.configuration import Config
+from pipelines.configuration import Resolved
 from pipelines.tables import write_csv
 from tuning.files import write_json
 from tuning.hypermodel import Architecture
@@ -46,7 +46,8 @@ from xunit_keras.runtime.models import card
 
 # Choices come from the registries, which type checkers cannot see.
 if TYPE_CHECKING:
-    EngineName = FormatName = str
+    EngineName = str
+    FormatName = str
 else:
     EngineName = Literal[tuple(engines.ENGINES)]
     FormatName = Literal[tuple(formats.names())]
@@ -84,7 +85,7 @@ class Report:
     """What to export the retrained network as."""
 
 
-def read_search(folder: Path) -> tuple[Config, list[dict]]:
+def read_search(folder: Path) -> tuple[Resolved, list[dict]]:
     """How a search trains, and its completed trials, best first.
 
     Raises:
@@ -99,21 +100,22 @@ def read_search(folder: Path) -> tuple[Config, list[dict]]:
         ) from None
     if not ranked(rows):
         raise ValueError(f"None of the {len(rows)} trials of {folder} was completed.")
-    config = {
+    config: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in settings["config"].items()
     }
     root = config["data_root"]
     config.update(out=folder, data_root=None if root is None else Path(root))
-    return Config(**config), ranked(rows)
+    return Resolved(**config), ranked(rows)
 
 
 def architecture_of(row: dict) -> Architecture:
     """The network of a trial."""
-    values = row["architecture"]
-    return Architecture(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in row["architecture"].items()
+    }
+    return Architecture(**values)
 
 
 def add_costs(rows: list[dict], report: Report) -> None:
@@ -150,7 +152,7 @@ def pareto(rows: list[dict], cost: str) -> list[dict]:
     return front
 
 
-def write_report(rows: list[dict], report: Report, config: Config) -> None:
+def write_report(rows: list[dict], report: Report, config: Resolved) -> None:
     """Writes the rows and their fronts as JSON, CSV and PNG files, and prints them."""
     from matplotlib.figure import Figure
 
@@ -239,8 +241,14 @@ def write_report(rows: list[dict], report: Report, config: Config) -> None:
     Console().print(table)
 
 
-def retrain(row: dict, report: Report, config: Config) -> Path:
+def retrain(row: dict, report: Report, config: Resolved, steps: int) -> Path:
     """Trains the network of a trial longer, into `best/` of the search's folder.
+
+    Args:
+        row: The trial.
+        report: Where its search is.
+        config: How that trains.
+        steps: How long to train.
 
     Returns:
         The folder, laid out like a released model.
@@ -251,13 +259,13 @@ def retrain(row: dict, report: Report, config: Config) -> Path:
     """
     network = architecture_of(row)
     rate = row["values"].get("learning_rate", config.learning_rate)
-    every = min(report.retrain, max(report.retrain // 20, 50))
+    every = min(steps, max(steps // 20, 50))
     longer = dataclasses.replace(
         config,
-        steps=-(-report.retrain // every) * every,
+        steps=-(-steps // every) * every,
         every=every,
         learning_rate=rate,
-        out=report.search / "runs" / f"best-{row['trial']}-{report.retrain}",
+        out=report.search / "runs" / f"best-{row['trial']}-{steps}",
     )
     print(f"Training for {longer.steps:,} steps: {network}.", flush=True)
     outcome = train_apart(longer, network)
@@ -294,7 +302,7 @@ def run(report: Report) -> None:
     add_costs(rows, report)
     write_report(rows, report, config)
     if report.retrain:
-        best = retrain(rows[0], report, config)
+        best = retrain(rows[0], report, config, report.retrain)
         for name in report.formats:
             path = best.with_name(f"best-{name}{formats.get(name).suffix}")
             verified = export(best, path, name)

@@ -83,7 +83,13 @@ class Search:
     """Seconds after which the chief gives a silent worker's trial to another."""
 
 
-def resolve(search: Search) -> Search:
+class Resolved(Search):
+    """A search in which nothing is left open."""
+
+    config: configuration.Resolved
+
+
+def resolve(search: Search) -> Resolved:
     """Fills in what was left open, and checks the rest.
 
     Raises:
@@ -113,7 +119,7 @@ def resolve(search: Search) -> Search:
     trials = search.trials
     if trials is None and search.tuner in ("random", "bayesian"):
         trials = 20
-    return dataclasses.replace(search, config=config, trials=trials)
+    return Resolved(**{**vars(search), "config": config, "trials": trials})
 
 
 def join(search: Search) -> str:
@@ -164,7 +170,7 @@ def check_space(hypermodel: BudgetHyperModel) -> None:
         )
 
 
-def check_data(config: Config) -> None:
+def check_data(config: configuration.Resolved) -> None:
     """Reads the data once, so that a wrong name ends the search before it starts."""
     patch_source(config)
     first_examples(config.validation, config.target, config.data_root, 1)
@@ -178,7 +184,7 @@ class BudgetTuner(BaseTuner):
     """
 
     def __init__(
-        self, oracle: SearchOracle, hypermodel: BudgetHyperModel, search: Search
+        self, oracle: SearchOracle, hypermodel: BudgetHyperModel, search: Resolved
     ):
         self.budget = hypermodel
         self.settings = search
@@ -241,7 +247,7 @@ class BudgetTuner(BaseTuner):
             self.oracle.save()
 
 
-def _shortened(config: Config, steps: int) -> Config:
+def _shortened(config: configuration.Resolved, steps: int) -> configuration.Resolved:
     rounds = -(-steps // config.every)
     every = -(-steps // rounds)
     return dataclasses.replace(config, every=every, steps=rounds * every)
@@ -275,7 +281,7 @@ def ranked(rows: list[dict]) -> list[dict]:
     return sorted(completed, key=lambda row: -row["val_psnr"])
 
 
-def print_table(rows: list[dict], config: Config) -> None:
+def print_table(rows: list[dict], config: configuration.Resolved) -> None:
     """Prints the trials, best first, with protocol and degraded input's score."""
     best_first = ranked(rows)
     table = Table(
@@ -309,7 +315,7 @@ def print_table(rows: list[dict], config: Config) -> None:
     Console().print(table)
 
 
-def run(search: Search) -> list[dict]:
+def run(search: Resolved) -> list[dict]:
     """Runs a search, or goes on with it.
 
     Args:
@@ -340,7 +346,7 @@ def run(search: Search) -> list[dict]:
         return _run(search, hypermodel, part)
 
 
-def _run(search: Search, hypermodel: BudgetHyperModel, part: str) -> list[dict]:
+def _run(search: Resolved, hypermodel: BudgetHyperModel, part: str) -> list[dict]:
     """The search itself, in a folder that holds no other one."""
 
     def on_end(trial):

@@ -19,7 +19,7 @@ import sys
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,7 +29,7 @@ from pipelines import program
 import tyro
 
 from pipelines import configuration
-from pipelines.configuration import Config, Precision
+from pipelines.configuration import Config, Precision, Resolved
 from pipelines.tables import write_csv
 from tuning.budget import filters_for_budget
 from tuning.files import claimed, write_json
@@ -77,7 +77,7 @@ class Plan:
 
     networks: tuple[Architecture, ...]
     seeds: int
-    config: Config
+    config: Resolved
 
 
 def plan(study: Study) -> Plan:
@@ -104,6 +104,7 @@ def plan(study: Study) -> Plan:
             )
             for kernel in (None, 1, 3, 5, 7, 9, 11, 15)
         )
+    recipe: dict[str, Any]
     if study.full:
         seeds = 3
         recipe = {"steps": 20_000, "batch_size": 64, "patch_size": 40}
@@ -213,7 +214,7 @@ def points(rows: list[dict]) -> list[dict]:
     return found
 
 
-def write_figure(figure: str, rows: list[dict], config: Config) -> None:
+def write_figure(figure: str, rows: list[dict], config: Resolved) -> None:
     """Writes what is known so far as a CSV, a JSON and a PNG file."""
     from matplotlib.figure import Figure
 

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from pipelines import history, program, train
-from pipelines.configuration import Config
+from pipelines.configuration import Resolved
 from tuning.hypermodel import Architecture
 from xunit_keras.graphs.counting import count_parameters
 
@@ -24,7 +24,7 @@ class TrainingFailedError(program.ProgramError):
     """A training ran out of memory, diverged or broke otherwise."""
 
 
-def train_apart(config: Config, architecture: Architecture) -> dict[str, float]:
+def train_apart(config: Resolved, architecture: Architecture) -> dict[str, float]:
     """Trains a network in a process of its own, into the folder `config.out`.
 
     An interrupted training goes on from its last checkpoint. What the training
@@ -101,7 +101,8 @@ def _end_with_parent():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait():
-        multiprocessing.parent_process().join()
+        if parent := multiprocessing.parent_process():
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -1,5 +1,6 @@
 from . import graphs, imaging, layers, models, runtime, tasks, zoo
 from .checkpoints.authors import load_checkpoint
+from .choosing import Choice, choose_model
 from .exporting.exporting import Verification, export
 from .graphs.counting import ParameterCount, count_parameters
 from .graphs.inspection import ActivationMaps, activation_maps
@@ -42,6 +43,7 @@ __all__ = [
     "BicubicUpsampling",
     "Card",
     "CenterImpulse",
+    "Choice",
     "ConvolutionMuon",
     "FusedBatchNormalization",
     "LargeKernelDepthwiseConv2D",
@@ -52,6 +54,7 @@ __all__ = [
     "ZeroMeanHeNormal",
     "activation_maps",
     "card",
+    "choose_model",
     "convnet",
     "count_parameters",
     "derainnet",

@@ -93,7 +93,7 @@ def _check(image: Image.Image, path: Path) -> list[float]:
         if image.format == "PNG" and file.read(_DEPTH + 1)[_DEPTH] > 8:
             raise ImageFileError("its 16 bits per sample would be cut")
     durations = []
-    for number in range(image.n_frames):
+    for number in range(getattr(image, "n_frames", 1)):
         image.seek(number)
         image.load()  # WebP tells the duration then.
         durations.append(image.info.get("duration", 0))

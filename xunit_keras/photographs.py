@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +115,7 @@ def _restore_photograph(job, restorer, progress) -> None:
         bands = route.bands(photograph.pixels, photograph.alpha, progress)
         if files.writes_rows(job.target):
             with files.open_writer(
-                job.target, photograph, *route.size, settings.compression
+                job.target, photograph, *route.size, compression=settings.compression
             ) as writer:
                 for pixels, alpha in bands:
                     writer.write_rows(pixels, alpha)
@@ -133,7 +133,7 @@ def restore_files(
     jobs: Sequence[Job],
     restorer: Restorer,
     progress: Callable[[int, int, int], None] | None = None,
-) -> Iterator[tuple[Job, Exception | None]]:
+) -> Generator[tuple[Job, Exception | None], None, None]:
     """Restores files, as many at once as the restorer says.
 
     An interruption leaves whole files only: what is half done is taken back.

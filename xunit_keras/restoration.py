@@ -141,7 +141,10 @@ def open_network(
         if engine in (None, models.READY_ENGINE) and models.has_ready_file(model):
             return _open_ready(str(model), threads, device, precision)
         from xunit_keras import zoo
+        from xunit_keras.runtime.engines.keras import set_keras_threads
 
+        if engine in (None, _KERAS) and threads is not None:
+            set_keras_threads(threads)  # Before TensorFlow makes anything.
         model = zoo.load(model)
     _check_is_model(model)
     _check_default(device, precision, engine or _KERAS)
@@ -179,8 +182,15 @@ def _open_file(path, engine, threads, device, precision) -> Runner:
 
 
 def _network_of_file(run, path, tile_overlap, tile) -> Network:
-    """An exported file as a network, whose channels and scale are found by a trial."""
+    """An exported file as a network.
+
+    How far it looks may stand in it; its channels and scale are found by a trial.
+    """
     channels, scale = _probe(run, path)
+    told = engines.for_file(path)[0].metadata(path)
+    if tile_overlap is None and "radius" in told:
+        field = ReceptiveField(scale, int(told["radius"]), int(told.get("stride", 1)))
+        return Network(path.stem, run, channels, field)
     if tile_overlap is None and tile != 0:
         raise ValueError(
             f"{str(path)!r} does not tell how far its network looks: give tile_overlap "

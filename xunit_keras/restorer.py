@@ -23,7 +23,7 @@ from xunit_keras.sizes import Size, passes, shrink
 TOGETHER = 2 * 512 * 512
 """Pixels of the results, in all, that are worked on at once where images are small.
 
-The activations take up to 1.1 kB a pixel. On what is larger, all threads work together.
+The activations take 1 to 2 kB a pixel. On what is larger, all threads work together.
 """
 
 Progress = Callable[[int, int], None]
@@ -181,7 +181,7 @@ class Restorer:
     ):
         self.settings = settings or Settings()
         self.together = together
-        self._open_network, self._model, self._task = open_network, model, task
+        self._open_network, self._model, self._task = open_network, model, task or ""
         self._tell = tell
         self._told: set[tuple[str, ...]] = set()
         self._opened: dict[tuple[str, int | None], Network] = {}
@@ -192,6 +192,7 @@ class Restorer:
             scales = [card.scale for card in released(task)]
         else:
             raise ValueError("A model or a task must be given. Received: neither")
+        self._scales = scales
         if self.settings.size is not None and max(scales) == 1:
             raise ValueError(
                 f"{model or task!r} does not enlarge: leave out the size, or take a "
@@ -231,8 +232,7 @@ class Restorer:
             return (self._model,) * len(
                 (1,) if ratio is None else passes(ratio, [scale])
             )
-        scales = {card.scale for card in released(self._task)}
-        steps = [None] if ratio is None else passes(ratio, sorted(scales))
+        steps = [None] if ratio is None else passes(ratio, self._scales)
         choices = [choose_model(self._task, image, step) for step in steps]
         models = tuple(choice.model for choice in choices)
         if models not in self._told:

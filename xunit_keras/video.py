@@ -14,6 +14,11 @@ from xunit_keras.packages import require
 from xunit_keras.restorer import Progress, Restorer, Route
 
 _X264 = ("libx264", {"crf": "16", "preset": "medium"})
+# Of more than 8 bits: players know them in H.265, and hardly in H.264.
+_X265 = (
+    "libx265",
+    {"crf": "16", "preset": "medium", "x265-params": "log-level=none"},
+)
 _VP9 = ("libvpx-vp9", {"crf": "20", "b": "0", "row-mt": "1", "deadline": "good"})
 
 WRITTEN = {".mp4": _X264, ".m4v": _X264, ".mov": _X264, ".mkv": _X264, ".webm": _VP9}
@@ -56,9 +61,10 @@ def restore(
     """Restores a video.
 
     Sound is copied as it is. Time stamps, color range, primaries, matrix and transfer,
-    and the shape of pixels are kept, 10 bits too; a phone's turned video is turned
-    upright. Subtitles and other data are left out. H.264 has even sides only where
-    it halves the color: what is odd loses its last row or column.
+    and the shape of pixels are kept, and so are 10 bits (in H.265; 12 become 10). What
+    a phone has turned is turned upright. Subtitles and other data are left out. Where
+    color is halved, H.264 and H.265 have even sides only: what is odd loses its last
+    row or column.
 
     Args:
         source: A file with one of `SUFFIXES`.
@@ -95,7 +101,7 @@ class _Copy:
         self.source = film.streams.video[0]
         self.source.thread_type = "AUTO"
         self.video: Any = None
-        self.route: Route | None = None
+        self.route: Route
         self.done = 0
         self.last: int | None = None
         self.waiting: list[Any] = []
@@ -118,7 +124,7 @@ class _Copy:
         self.report(self.done, self.done)
 
     def _frame(self, frame) -> None:
-        if self.route is None:
+        if self.video is None:
             self._start(frame)
         if (frame.width, frame.height) != self.shape:
             raise ImageFileError("its frames change in size")
@@ -143,9 +149,11 @@ class _Copy:
         self.route = self.restorer.route(pixels, self.name)
         encoder, options = WRITTEN[self.target.suffix.lower()]
         self.format = self._pixel_format(form, encoder)
+        if self.deep:
+            encoder, options = _X265
         height, width = self.route.size
         size = self.restorer.settings.size
-        if encoder == "libx264" and self.format.startswith("yuv4"):
+        if encoder != _VP9[0]:
             across = 1 if "444" in self.format else 2
             down = 2 if "420" in self.format else 1
             asked = size and ((size.width or 0) % across or (size.height or 0) % down)
@@ -160,6 +168,8 @@ class _Copy:
         video = self.result.add_stream(encoder, rate=rate, options=dict(options))
         video.width, video.height, video.pix_fmt = width, height, self.format
         context = video.codec_context
+        if self.deep and self.result.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # As Apple's players want it.
         self.time_base = self.source.time_base
         context.time_base = self.time_base
         video.time_base = self.time_base

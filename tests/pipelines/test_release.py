@@ -66,6 +66,7 @@ def test_the_model_is_scored_on_the_sets_of_its_task_and_on_the_sample(
         *("small", STAGES, "For research."),
     )
     assert known.arguments == {"depth": 2} and known.sigma == (0.0, 55.0)
+    assert {*known.sha256} == {"model.weights.h5", "model.onnx"}
     released = zoo.load(tmp_path / "zoo" / "small")
     for ours, theirs in zip(released.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -102,6 +103,8 @@ def test_the_program_says_where_the_model_is(sets, run, tmp_path, monkeypatch, c
         ("", ("--data", "set5"), "set5"),
         ("", ("--quality", "10"), "'denoise' has no `quality`"),
         ("no model", (), "There is no model"),
+        ("no ready file", (), "does not equal"),
+        ("", ("--name", "a/b"), "`name` must be that of a folder"),
     ],
 )
 def test_what_cannot_be_scored_is_not_released(
@@ -109,6 +112,12 @@ def test_what_cannot_be_scored_is_not_released(
 ):
     if change == "a damaged image":
         (sets / "BSD68" / "damaged.png").write_bytes(b"no image")
+    if change == "no ready file":
+
+        def fail(folder):
+            raise ValueError("The file does not equal the model.")
+
+        monkeypatch.setattr(release, "write_ready", fail)
     if change == "no model":
         run = tmp_path / "elsewhere"
     code, said = program_ends(

@@ -280,7 +280,7 @@ def test_ctrl_c_and_sigterm_end_with_advice_and_resume_goes_on(tmp_path):
 @pytest.mark.slow
 def test_one_folder_has_one_training(tmp_path):
     processes = [
-        start(tmp_path / "run", "--resume", "--steps", "60", "--every", "1")
+        start(tmp_path / "run", "--resume", "--steps", "20", "--every", "1")
         for _ in range(2)
     ]
     ends = [finish(process) for process in processes]

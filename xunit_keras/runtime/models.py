@@ -184,10 +184,10 @@ def open_ready(
         ValueError: There is no such model, it is damaged, or the device is not there.
     """
     folder = model_folder(name)
+    path = checked_file(folder, READY_FILE)
     known = Card.read(folder)
     if known.radius is None:
         raise ValueError(f"The card of {known.name!r} tells no receptive field.")
-    path = checked_file(folder, READY_FILE)
     return Network(
         known.name,
         open_on(path, threads, device, precision),

@@ -1,8 +1,9 @@
 """What an engine is: one file here each, found by what it declares."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -57,6 +58,7 @@ class Engine:
             many threads; None leaves them to the engine. What else an engine can be
             told has a name.
         form: What it runs fastest.
+        metadata: What a file tells of its network, by name.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Engine:
     format: str
     open: Callable[..., Runner]
     form: Form = field(default_factory=Form)
+    metadata: Callable[[Path], Mapping[str, str]] = lambda path: {}
 
 
 class ForkedError(RuntimeError):

@@ -63,6 +63,14 @@ def open_on(
     return lambda batch: session.run(None, {name: batch})[0]
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What an exported file tells of its network; see `xunit_keras.export`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=[DEVICES["cpu"]])
+    return session.get_modelmeta().custom_metadata_map
+
+
 def check_device(device: str, precision: str = "float32") -> str:
     """The device that is meant, which is there and has the precision.
 
@@ -117,5 +125,6 @@ ENGINES = (
         format="onnx",
         open=open_on,
         form=Form(affine="depthwise"),
+        metadata=metadata,
     ),
 )
