@@ -1,5 +1,6 @@
 """ONNX Runtime: what released models run on, without Keras."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from xunit_keras.packages import require
@@ -52,7 +53,12 @@ def open_on(
     if device != "cpu":
         providers.append((DEVICES["cpu"], {}))  # For what the device does not have.
     source = str(path) if precision == "float32" else in_float16(path)
-    session = onnxruntime.InferenceSession(source, options, providers=providers)
+    # In a thread of its own: the one that makes such a session takes denormal numbers
+    # for zero ever after, and this one may be the user's.
+    with ThreadPoolExecutor(1) as thread:
+        session = thread.submit(
+            onnxruntime.InferenceSession, source, options, providers=providers
+        ).result()
     if DEVICES[device] not in session.get_providers():
         raise SettingError(
             f"ONNX Runtime has {device!r} and cannot start it: its driver or libraries "
