@@ -15,7 +15,7 @@ from xunit_keras import atomic, zoo
 from xunit_keras.runtime.models import card
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS, ROUNDS = 30, 60
+KILLS, ROUNDS = 30, 80
 
 
 def start(out, *arguments):
@@ -51,11 +51,14 @@ def state(out):
     return kept | {weight.path: value for weight, value in weights}
 
 
-def seconds_to_a_checkpoint(out):
-    began = time.monotonic()
-    while not (out / "checkpoint.npz").exists():
-        time.sleep(0.05)
-    return time.monotonic() - began
+def wait_for_rounds(out, count, process):
+    """Waits until so many rounds more have ended."""
+    path = out / "checkpoint.npz"
+    written = path.stat().st_mtime_ns if path.exists() else 0
+    while count and process.poll() is None:
+        time.sleep(0.02)
+        if path.exists() and path.stat().st_mtime_ns != written:
+            written, count = path.stat().st_mtime_ns, count - 1
 
 
 def finish(process):
@@ -67,12 +70,15 @@ def finish(process):
 def test_a_training_that_is_killed_again_and_again_ends_like_any_other(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(whole)
-    longest = 2 * seconds_to_a_checkpoint(whole)
+    wait_for_rounds(whole, 1, process)
+    began = time.monotonic()
     finish(process)
+    a_round = (time.monotonic() - began) / ROUNDS
     moments, steps = random.Random(0), [0]
     for _ in range(KILLS):
         process = start(killed, "--resume")
-        time.sleep(moments.uniform(0.0, longest))
+        wait_for_rounds(killed, moments.randrange(4), process)
+        time.sleep(moments.uniform(0.0, a_round))
         process.kill()
         process.communicate()
         # What is there is whole.
