@@ -285,7 +285,7 @@ def test_list(released, capsys):
 
 
 def test_demo(released, capsys, tmp_path):
-    assert run("demo", "-o", tmp_path / "sheets") == 0
+    assert run("demo", "--all", "-o", tmp_path / "sheets") == 0
     out = capsys.readouterr().out
     assert written(tmp_path / "sheets") == {"gray.png", "rain.png", "x3.png"}
     for text in ("sigma 25/255", "shave 3", "rainy/clean", str(tmp_path)):
@@ -306,6 +306,14 @@ def test_demo_scores(released):
         assert expected <= comparison.degraded_psnr < expected + 1.5
     first, second = (next(demo.compare("rain")) for _ in range(2))
     np.testing.assert_array_equal(first.degraded, second.degraded)
+
+
+def test_the_demo_shows_each_task_once():
+    shown = demo.one_a_task()
+    assert "xsrcnn-f-x3" in shown and "xderain" in shown
+    cards = [zoo_models.card(name) for name in zoo_models.list_models()]
+    tasks = [zoo_models.card(name).task for name in shown]
+    assert sorted(tasks) == sorted({card.task for card in cards})
 
 
 def test_demo_without_models(monkeypatch, tmp_path, capsys):

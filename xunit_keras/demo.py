@@ -15,6 +15,7 @@ COUNT = len(NAMES)
 _CROP = 240  # side of what the sheet shows of each photograph, in pixels
 _LABEL = 24  # height of the line above it
 _GAP = 4  # between columns
+_SCALE = 3  # the factor that is shown
 
 
 class Comparison(NamedTuple):
@@ -35,6 +36,20 @@ class Comparison(NamedTuple):
     original: np.ndarray
     degraded_psnr: float
     restored_psnr: float
+
+
+def one_a_task() -> list[str]:
+    """A released model for each task: for RGB, x3, and the smallest of these."""
+    chosen: dict[str, models.Card] = {}
+
+    def rank(card):
+        return -card.channels, abs(card.scale - _SCALE), card.parameters
+
+    for card in map(models.card, models.list_models()):
+        best = chosen.setdefault(card.task, card)
+        if rank(card) < rank(best):
+            chosen[card.task] = card
+    return [card.name for card in chosen.values()]
 
 
 def compare(name: str) -> Iterator[Comparison]:
