@@ -12,7 +12,7 @@ from xunit_keras.atomic import PREFIX
 from xunit_keras.imaging import files
 
 KILLS = 100
-_IMAGES = 24
+_IMAGES = 10
 
 pytestmark = [
     pytest.mark.slow,
