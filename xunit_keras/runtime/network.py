@@ -14,8 +14,7 @@ class Network:
         name: For messages.
         run: `(batch, height, width, channels)` float32 to the restored array.
         channels: Of its images, 1 or 3.
-        field: Its scale, and how far an output pixel looks; `radius` is None where
-            that is not known, and then only whole images are restored.
+        field: Its scale, and how far an output pixel looks.
     """
 
     name: str
