@@ -9,7 +9,6 @@ from xunit_keras.imaging.resize import REACH
 from xunit_keras.runtime.tiles import (
     AUTO_WINDOW,
     ReceptiveField,
-    auto_tile,
     check_tile,
     cover,
 )
@@ -54,18 +53,41 @@ def test_zero_is_the_whole():
     assert columns == (slice(0, 40), slice(0, 40))
 
 
-@pytest.mark.parametrize("scale", [1, 2, 4])
-@pytest.mark.parametrize("radius", [4, 41])
-def test_automatic_windows_are_bounded(scale, radius):
-    field = ReceptiveField(scale, radius)
-    assert (auto_tile(field) + 2 * radius) * scale <= AUTO_WINDOW
-    for axes in cover(field, 3000, 2000, "auto"):
-        for axis in axes:
-            assert (axis.window.stop - axis.window.start) * scale <= AUTO_WINDOW + 8
+def pixels(windows, axes):
+    """Of one window, and of all."""
+    one = np.prod([a.window.stop - a.window.start for a in axes])
+    return one, one * len(windows)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(fields, st.integers(1, 900), st.integers(1, 900), st.integers(400, 800))
+def test_automatic_windows_are_bounded_and_the_least_work(field, height, width, side):
+    height, width = height * field.stride, width * field.stride
+    windows = cover(field, height, width, "auto", side)
+    one, work = pixels(windows, windows[0])
+    # A window may grow by a stride along each axis.
+    assert one * field.scale**2 <= (side + field.stride * field.scale) ** 2
+    # Square ones of that size are never less work.
+    tile = side // field.scale - 2 * max(field.radius, REACH)
+    if tile > 0 and field.stride == 1:
+        squares = cover(field, height, width, tile)
+        assert work <= pixels(squares, squares[0])[1]
+
+
+@pytest.mark.parametrize("height, width", [(3464, 3464), (3000, 4000), (4032, 3024)])
+def test_the_halo_of_a_photograph_of_12_megapixels(height, width):
+    windows = cover(ReceptiveField(1, 41), height, width, "auto")
+    one, work = pixels(windows, windows[0])
+    assert one <= AUTO_WINDOW**2
+    assert work / (height * width) <= 1.16
 
 
 def test_networks_that_look_very_far():
-    assert auto_tile(ReceptiveField(1, 2000)) == 4000
+    field = ReceptiveField(1, 2000)
+    for axes in cover(field, 20000, 15000, "auto"):
+        for axis in axes:
+            kept, window = axis.kept, axis.window
+            assert kept.stop - kept.start >= (window.stop - window.start) / 4
 
 
 @pytest.mark.parametrize("tile", [0, 7, np.int64(7), np.uint8(0), "auto"])

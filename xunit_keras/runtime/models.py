@@ -3,15 +3,18 @@
 A model of the zoo is a folder `<name>/` with `card.json`, `config.json` (the Keras
 architecture), `model.weights.h5` and `model.onnx`, the ready file. The folders lie in
 `saved_models/` of a clone and in `xunit_keras/saved_models/` of an installed package.
+Such a folder may also be one of your own, or lie on a hub, see `xunit_keras.hub`.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xunit_keras import hub
 from xunit_keras.atomic import write_json
 from xunit_keras.runtime.engines.onnxruntime import open_on
 from xunit_keras.runtime.network import Network
@@ -19,6 +22,9 @@ from xunit_keras.runtime.tiles import ReceptiveField
 
 READY_FILE, READY_FORMAT, READY_ENGINE = "model.onnx", "onnx", "onnxruntime"
 WEIGHTS_FILE = "model.weights.h5"
+CARD_FILE, CONFIG_FILE = "card.json", "config.json"
+FILES = (CARD_FILE, CONFIG_FILE, READY_FILE, WEIGHTS_FILE)
+"""What a model is: no other file of its folder is looked at."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
@@ -47,6 +53,11 @@ class Card:
         data_terms: What those who published the training data say of its use.
         versions: Of the packages that made it.
         sha256: Of its files, by name.
+
+    Example:
+        >>> card = xunit_keras.card("xderain")
+        >>> card.task, card.channels, card.parameters
+        ('derain', 3, 305920)
     """
 
     name: str
@@ -75,7 +86,7 @@ class Card:
         Raises:
             ValueError: It is damaged, or not a card of this version.
         """
-        path = folder / "card.json"
+        path = folder / CARD_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             values: dict[str, Any] = {
@@ -92,14 +103,19 @@ class Card:
         """Writes the card into a folder, leaving out what says nothing."""
         values = dataclasses.asdict(self)
         write_json(
-            folder / "card.json",
+            folder / CARD_FILE,
             {k: v for k, v in values.items() if v not in (None, "", (), {})},
         )
 
 
 def list_models() -> list[str]:
-    """Names of the released models, sorted."""
-    cards = (card for folder in _FOLDERS for card in folder.glob("*/card.json"))
+    """Names of the released models, sorted.
+
+    Example:
+        >>> "xsrcnn-f-x3" in xunit_keras.list_models()
+        True
+    """
+    cards = (card for folder in _FOLDERS for card in folder.glob(f"*/{CARD_FILE}"))
     return sorted({card.parent.name for card in cards})
 
 
@@ -107,10 +123,17 @@ def card(name: str | Path) -> Card:
     """The card of a model: task, data, recipe, scores, sha256, license.
 
     Args:
-        name: A name from `list_models()`, or a folder laid out like a released model.
+        name: A name from `list_models()`, a folder laid out like a released model, or
+            the address of one on a hub, see `xunit_keras.hub`.
 
     Raises:
         ValueError: There is no such model.
+        OSError: It cannot be fetched from its hub.
+        ImportError: The client of the hub is missing.
+
+    Example:
+        >>> xunit_keras.card("xsrcnn-f-x3").scale
+        3
     """
     return Card.read(model_folder(name))
 
@@ -122,11 +145,46 @@ def find_card(name: str | Path) -> Card | None:
 
 
 def find_folder(name: str | Path) -> Path | None:
-    """The folder of a released model, or `name` itself where it is such a folder."""
+    """The folder of a released model, or `name` itself where it is such a folder.
+
+    A model on a hub is downloaded; its errors are those of `card`.
+    """
+    if isinstance(name, str) and hub.is_address(name):
+        return _fetched(name)
     for folder in (*(f / str(name) for f in _FOLDERS), Path(name)):
-        if (folder / "card.json").is_file():
+        if (folder / CARD_FILE).is_file():
             return folder
     return None
+
+
+# A model stays the same for as long as a process runs.
+@functools.cache
+def _fetched(text: str) -> Path:
+    address = hub.parse(text)
+    folder = hub.fetch(address, FILES)
+    if not (folder / CARD_FILE).is_file():
+        raise ValueError(
+            f"{text!r} is no model of this package: it has no {CARD_FILE}. One that "
+            "`xunit_keras.save_to_preset` wrote has."
+        )
+    found = digest(folder)
+    if address.sha256 not in (None, found):
+        raise ValueError(
+            f"The files of {text!r} are not those that were asked for: their digest is "
+            f"{found}."
+        )
+    return folder
+
+
+def digest(folder: Path) -> str:
+    """The sha256 of the list of a model's files, with the sha256 of each.
+
+    In the folder, `sha256sum card.json config.json model.onnx model.weights.h5 |
+    sha256sum` prints the same.
+    """
+    paths = [folder / name for name in FILES if (folder / name).is_file()]
+    lines = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def model_folder(name: str | Path) -> Path:
@@ -150,12 +208,12 @@ def checked_file(folder: Path, name: str) -> Path:
     Raises:
         ValueError: It is missing, or is not the one that the card is of.
     """
-    path = folder / name
-    if not path.is_file() or sha256(path) != Card.read(folder).sha256.get(name):
+    path, known = folder / name, Card.read(folder)
+    if not path.is_file() or sha256(path) != known.sha256.get(name):
         raise ValueError(
-            f"The file {name} of the model {folder.name!r} is damaged: {str(path)!r} "
-            "is missing or does not have the sha256 of its card. Install the package "
-            "again."
+            f"The file {name} of the model {known.name!r} is damaged: {str(path)!r} "
+            "is missing or does not have the sha256 of its card. Install the package, "
+            "or get the model, again."
         )
     return path
 

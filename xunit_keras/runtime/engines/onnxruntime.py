@@ -1,5 +1,6 @@
 """ONNX Runtime: what released models run on, without Keras."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,9 @@ DEVICES = {
 """What ONNX Runtime calls the devices; `"auto"` is the first of them that is there."""
 
 PRECISIONS = ("float32", "float16")
+
+_MEMORY = 2**30
+"""Bytes that the activations of an automatic window fit into."""
 
 # CUDA would round to 10 bits where the processor has tensor cores.
 _SETTINGS = {"cuda": {"use_tf32": "0"}}
@@ -45,10 +49,12 @@ def open_on(
     device = check_device(device, precision)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
+    _share_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # A plan takes memory of its own for each size of image.
+    options.enable_mem_pattern = False
     # What the gate closes comes near 0, where processors are slow.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if device == "directml":
-        options.enable_mem_pattern = False  # It refuses to start otherwise.
     providers = [(DEVICES[device], _SETTINGS.get(device, {}))]
     if device != "cpu":
         providers.append((DEVICES["cpu"], {}))  # For what the device does not have.
@@ -67,6 +73,26 @@ def open_on(
     name = session.get_inputs()[0].name
     # A session may be run by several threads at once.
     return lambda batch: session.run(None, {name: batch})[0]
+
+
+@functools.cache
+def _share_memory() -> None:
+    """Gives the sessions of this process one large piece of memory to work in.
+
+    By itself, each grows in steps that fit the images so far: windows of a photograph
+    took half as much again. What is not touched takes no memory.
+    """
+    import onnxruntime
+
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo(
+            "Cpu",
+            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+            0,
+            onnxruntime.OrtMemType.DEFAULT,
+        ),
+        onnxruntime.OrtArenaCfg({"initial_chunk_size_bytes": _MEMORY}),
+    )
 
 
 def metadata(path: Path) -> dict[str, str]:
