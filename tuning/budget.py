@@ -15,6 +15,7 @@ def count_chain(
     channels: int = 1,
     xunit_kernel: int | None = None,
     xunit_form: str = "standard",
+    outputs: int | None = None,
 ) -> ParameterCount:
     """Counts convolutions in a row by arithmetic, without building a model.
 
@@ -24,10 +25,11 @@ def count_chain(
     Args:
         kernels: Sides of the convolutions' kernels, first to last.
         filters: Filters of all convolutions but the last.
-        channels: Channels of the image, and filters of the last convolution.
+        channels: Channels of the image.
         xunit_kernel: Side of the depthwise kernels of the activations; None for
             batch normalization and ReLU.
         xunit_form: Form of the activations, see `XUnit`.
+        outputs: Filters of the last convolution; None for `channels`.
 
     Returns:
         What `count_parameters` gives for the model.
@@ -43,7 +45,8 @@ def count_chain(
             f"filters={filters}, kernels={kernels}"
         )
     channels = whole_number(channels=channels)
-    widths = pairwise((channels, *filters, channels))
+    outputs = channels if outputs is None else whole_number(outputs=outputs)
+    widths = pairwise((channels, *filters, outputs))
     convolutions = sum(
         kernel**2 * before * after
         for kernel, (before, after) in zip(kernels, widths, strict=True)
@@ -81,6 +84,7 @@ def filters_for_budget(
     xunit_kernel: int | None = None,
     tolerance: float = 0.02,
     xunit_form: str = "standard",
+    outputs: int | None = None,
 ) -> tuple[int, ...]:
     """Filters with which convolutions in a row have the parameters asked for.
 
@@ -94,6 +98,7 @@ def filters_for_budget(
         xunit_kernel: See `count_chain`.
         tolerance: Largest relative difference from the budget.
         xunit_form: See `count_chain`.
+        outputs: See `count_chain`.
 
     Returns:
         Filters of all convolutions but the last.
@@ -119,7 +124,7 @@ def filters_for_budget(
 
     def total(filters):
         return count_chain(
-            kernels, split(filters), channels, xunit_kernel, xunit_form
+            kernels, split(filters), channels, xunit_kernel, xunit_form, outputs
         ).total
 
     # A filter has at least one parameter, and the total grows with every filter.

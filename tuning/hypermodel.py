@@ -8,9 +8,10 @@ of parameters.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import keras_tuner
@@ -20,7 +21,7 @@ from pipelines.building import Blueprint
 from pipelines.configuration import Resolved
 from tuning.budget import count_chain, filters_for_budget
 from xunit_keras.graphs.counting import ParameterCount
-from xunit_keras.layers import BicubicUpsampling, XUnit
+from xunit_keras.layers import BicubicUpsampling, XUnit, ZeroMeanHeNormal
 from xunit_keras.models.building import (
     Start,
     add_to_image,
@@ -49,6 +50,9 @@ class Architecture:
         scale: Factor of the super resolution, 1 for the other tasks.
         residual: The last convolution predicts what to add to the (enlarged) image,
             and not the image itself.
+        upsampling: Where super resolution enlarges: `"pre"` the image, bicubically,
+            before all convolutions, as in `xsrcnn_f`; `"post"` what the last of them
+            gives, by a pixel shuffle, as in `xespcn`.
     """
 
     kernels: tuple[int, ...]
@@ -57,11 +61,23 @@ class Architecture:
     channels: int = 1
     scale: int = 1
     residual: bool = True
+    upsampling: Literal["pre", "post"] = "pre"
+
+    @property
+    def outputs(self) -> int:
+        """Filters of the last convolution."""
+        return self.channels * (self.scale**2 if self.upsampling == "post" else 1)
 
     @property
     def parameters(self) -> ParameterCount:
         """What `count_parameters` gives for the model."""
-        return count_chain(self.kernels, self.filters, self.channels, self.xunit_kernel)
+        return count_chain(
+            self.kernels,
+            self.filters,
+            self.channels,
+            self.xunit_kernel,
+            outputs=self.outputs,
+        )
 
     @property
     def activation(self) -> str:
@@ -77,6 +93,8 @@ class Architecture:
             f"{'-'.join(map(str, self.kernels))}, filters "
             f"{'-'.join(map(str, self.filters))}, {self.activation}"
         )
+        if self.upsampling == "post":
+            text += ", enlarged last"
         return text if self.residual else text + ", not residual"
 
     @property
@@ -92,10 +110,14 @@ class Architecture:
         inputs = x = image = image_input(self.channels)
         start = Start(last=small_start() if self.residual else "he_normal")
         if self.scale > 1:
-            start = super_resolution_start(self.residual)
-            x = image = BicubicUpsampling(
-                self.scale, dtype=image_dtype(), name="bicubic"
-            )(inputs)
+            image = BicubicUpsampling(self.scale, dtype=image_dtype(), name="bicubic")(
+                inputs
+            )
+            if self.upsampling == "pre":
+                x = image
+                start = super_resolution_start(self.residual)
+            elif self.residual:
+                start = start._replace(first=ZeroMeanHeNormal())
         units: dict[str, Any] = dict(start.xunit)
         *hidden, last = self.kernels
         for i, (filters, kernel) in enumerate(
@@ -109,12 +131,15 @@ class Architecture:
             else:
                 x = XUnit(self.xunit_kernel, name=f"xunit_{i}", **units)(x)
         outputs = conv(
-            self.channels,
+            self.outputs,
             last,
             f"conv_{len(self.kernels)}",
             start.last,
             dtype=image_dtype(),
         )(x)
+        if self.upsampling == "post":
+            data_format = keras.config.image_data_format()
+            outputs = keras.ops.depth_to_space(outputs, self.scale, data_format)
         if self.residual:
             outputs = add_to_image(image, outputs)
         return finish(inputs, outputs, name, weights=None)
@@ -148,10 +173,16 @@ class Space:
     tune_residual: bool = False
     """Search, too, whether the network predicts the image or what to add to it."""
 
+    upsampling: tuple[Literal["pre", "post"], ...] = ("pre",)
+    """Where super resolution enlarges: pre, bicubically before the network, or post,
+    by a pixel shuffle after it."""
+
     def __post_init__(self):
         for name in ("budget", "depths", "first_kernels", "middle_kernels"):
             self._check(name, lowest=1 if name != "depths" else 2)
         self._check("last_kernels", lowest=1)
+        if not self.upsampling:
+            raise ValueError("`upsampling` must be pre, post or both. Received: ()")
         self._check("activations", lowest=0)
         if any(kernel and kernel % 2 == 0 for kernel in self.activations):
             raise ValueError(
@@ -181,6 +212,8 @@ class Space:
             choices["learning_rate"] = self.learning_rates
         if self.tune_residual:
             choices["residual"] = (True, False)
+        if self.upsampling != ("pre",):
+            choices["upsampling"] = self.upsampling
         return choices
 
     def combinations(self) -> list[dict]:
@@ -199,16 +232,23 @@ class BudgetHyperModel(keras_tuner.HyperModel):
         space: What to choose from.
         config: How to train; gives task, channels and scale, and what the space
             leaves open.
+        accepts: Whether a network that meets the budget is to be tried.
 
     Example:
     >>> hypermodel = BudgetHyperModel(Space((30_000,)), config)
     >>> model = hypermodel.build(keras_tuner.HyperParameters())
     """
 
-    def __init__(self, space: Space, config: Resolved):
+    def __init__(
+        self,
+        space: Space,
+        config: Resolved,
+        accepts: Callable[[Architecture], bool] = lambda architecture: True,
+    ):
         super().__init__(name="budget")
         self.space = space
         self.config = config
+        self.accepts = accepts
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Registers all choices of the space."""
@@ -222,34 +262,37 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             ValueError: They cannot meet the budget.
         """
         task, depth = self.config.target, values["depth"]
+        upsampling = values.get("upsampling", self.space.upsampling[0])
         kernels = (
             values["first_kernel"],
             *[values["middle_kernel"]] * (depth - 2),
             values["last_kernel"],
         )
-        xunit_kernel = values["activation"] or None
-        return Architecture(
+        network = Architecture(
             kernels,
-            filters_for_budget(
-                values["budget"],
-                kernels,
-                task.channels,
-                xunit_kernel,
-                TOLERANCE,
-            ),
-            xunit_kernel,
+            (1,) * (depth - 1),
+            values["activation"] or None,
             task.channels,
             task.scale,
             bool(values.get("residual", self.config.residual)),
+            upsampling,
         )
+        filters = filters_for_budget(
+            values["budget"],
+            kernels,
+            task.channels,
+            network.xunit_kernel,
+            TOLERANCE,
+            outputs=network.outputs,
+        )
+        return dataclasses.replace(network, filters=filters)
 
     def is_feasible(self, values: dict) -> bool:
-        """Whether some number of filters meets the budget."""
+        """Whether some number of filters meets the budget, and the network is taken."""
         try:
-            self.architecture(values)
+            return self.accepts(self.architecture(values))
         except ValueError:
             return False
-        return True
 
     def training(self, values: dict) -> Resolved:
         """How the network of some values is trained."""

@@ -32,6 +32,7 @@ from pipelines.configuration import Resolved
 from pipelines.tables import write_csv
 from tuning.files import write_json
 from tuning.hypermodel import Architecture
+from tuning.latency import EngineName
 from tuning.search import ranked
 from tuning.training import train_apart
 from xunit_keras import zoo
@@ -41,15 +42,12 @@ from xunit_keras.exporting import export, formats, open_model
 from xunit_keras.graphs.counting import multiply_adds
 from xunit_keras.graphs.image_model import scale_on
 from xunit_keras.packages import require
-from xunit_keras.runtime import engines
 from xunit_keras.runtime.models import card
 
-# Choices come from the registries, which type checkers cannot see.
+# Choices come from the registry, which type checkers cannot see.
 if TYPE_CHECKING:
-    EngineName = str
     FormatName = str
 else:
-    EngineName = Literal[tuple(engines.ENGINES)]
     FormatName = Literal[tuple(formats.names())]
 
 COSTS = {

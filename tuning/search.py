@@ -47,6 +47,7 @@ from pipelines.data.examples import first_examples
 from pipelines.data.training import patch_source
 from tuning.files import claimed, write_json
 from tuning.hypermodel import TOLERANCE, Architecture, BudgetHyperModel, Space
+from tuning.latency import EngineName, Latencies
 from tuning.oracles import HYPERBAND_ROUNDS, ORACLES, SearchOracle
 from tuning.training import TrainingFailedError, train_apart
 from xunit_keras import tasks
@@ -71,6 +72,13 @@ class Search:
 
     seeds: int = 1
     """Trainings of every trial, equal in all but the seed; their mean counts."""
+
+    max_milliseconds: float | None = None
+    """Leave out networks that take longer for a megapixel of the result, measured on
+    --engine before any training."""
+
+    engine: EngineName = "onnxruntime"
+    """What --max-milliseconds is measured on."""
 
     chief: str | None = None
     """HOST:PORT of the chief of a search on several machines. Without --worker: be
@@ -102,7 +110,12 @@ def resolve(search: Search) -> Resolved:
                 "The search makes its own networks, untrained. "
                 f"Received: {name}={value!r}"
             )
-    for name in ("trials", "seeds", "lease"):
+    if "post" in search.space.upsampling and config.task != "sr":
+        raise ValueError(
+            "Only super resolution enlarges. Received: upsampling="
+            f"{search.space.upsampling} for the task {config.task!r}"
+        )
+    for name in ("trials", "seeds", "lease", "max_milliseconds"):
         value = getattr(search, name)
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
@@ -326,7 +339,7 @@ def run(search: Resolved) -> list[dict]:
 
     Raises:
         ValueError: The folder holds another search, there is no such data, or
-            nothing meets the budget.
+            nothing meets the budget or is fast enough.
     """
     part = join(search)
     # A failed trial is told in a sentence; its traceback is in its trial.json.
@@ -334,6 +347,12 @@ def run(search: Resolved) -> list[dict]:
     # What is trained is trained by other processes.
     tf.config.set_visible_devices([], "GPU")
     hypermodel = BudgetHyperModel(search.space, search.config)
+    if search.max_milliseconds is not None:
+        hypermodel.accepts = Latencies(
+            search.engine,
+            search.config.out / "milliseconds.json",
+            search.max_milliseconds,
+        ).accepts
     check_space(hypermodel)
     if part != "chief":
         check_data(search.config)
@@ -343,7 +362,14 @@ def run(search: Resolved) -> list[dict]:
         del settings[name]
     path = search.config.out / "search.json"
     with claimed(path, settings, shared=part == "worker"):
-        return _run(search, hypermodel, part)
+        rows = _run(search, hypermodel, part)
+    if not rows and part != "worker":
+        raise ValueError(
+            f"No network of the space takes {search.max_milliseconds:g} ms or less for "
+            f"a megapixel on {search.engine}: see milliseconds.json in "
+            f"{search.config.out}."
+        )
+    return rows
 
 
 def _run(search: Resolved, hypermodel: BudgetHyperModel, part: str) -> list[dict]:

@@ -57,6 +57,7 @@ def test_untrained_residual_networks_give_almost_the_image():
         (((9, 3, 5), (4, 4), 9, 1, 3), "xsrcnn_f", {"scale": 3, "residual": True}),
         (((9, 3, 5), (4, 4), 9, 1, 3, False), "xsrcnn_f", {"scale": 3}),
         (((9, 5, 5), (4, 4), None, 1, 2), "srcnn", {"scale": 2, "residual": True}),
+        (((5, 3, 3), (4, 4), 5, 1, 3, True, "post"), "xespcn", {"depth": 2}),
     ],
 )
 def test_networks_start_as_those_of_the_package_do(network, builder, arguments):
@@ -72,6 +73,41 @@ def test_networks_start_as_those_of_the_package_do(network, builder, arguments):
     starts = convolutions_and_units(getattr(xunit_keras, builder)(**arguments))
     assert len(starts) >= 6
     assert convolutions_and_units(Architecture(*network).build()) == starts
+
+
+def test_enlarged_last_is_the_network_of_the_package():
+    network = Architecture((5, 3, 3, 3, 3), (16,) * 4, 5, 1, 3, True, "post")
+    assert "enlarged last" in str(network)
+    expected = xunit_keras.xespcn(scale=3)
+    assert network.parameters == count_parameters(expected)
+    model = network.build()
+    assert count_parameters(model) == count_parameters(expected)
+    model.set_weights(expected.get_weights())
+    image = np.random.default_rng(0).random((1, 12, 10, 1), dtype="float32")
+    np.testing.assert_allclose(model(image), expected(image), atol=1e-6)
+
+
+def test_where_to_enlarge_can_be_searched():
+    config = Config(task="sr", scale=2, steps=10)
+    space = Space((9000,), depths=(4,), upsampling=("pre", "post"))
+    assert space.choices()["upsampling"] == ("pre", "post")
+    hypermodel = BudgetHyperModel(space, config)
+    networks = {
+        values["upsampling"]: hypermodel.architecture(values)
+        for values in space.combinations()
+    }
+    assert networks["pre"].outputs == 1
+    assert networks["post"].outputs == 4
+    for network in networks.values():
+        assert network.parameters.total == pytest.approx(9000, rel=0.02)
+
+
+def test_what_is_not_accepted_is_not_feasible():
+    hypermodel = BudgetHyperModel(Space((5000,)), CONFIG)
+    values = hypermodel.space.combinations()[0]
+    assert hypermodel.is_feasible(values)
+    hypermodel.accepts = lambda network: network.parameters.total < 100
+    assert not hypermodel.is_feasible(values)
 
 
 def test_what_cannot_meet_the_budget_is_told():
@@ -102,6 +138,7 @@ def test_learning_rate_and_residual_on_request():
         {"middle_kernels": (0,)},
         {"activations": (4,)},
         {"activations": (-1,)},
+        {"upsampling": ()},
     ],
 )
 def test_a_space_out_of_range_is_refused(wrong):

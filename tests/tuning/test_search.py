@@ -111,6 +111,19 @@ def test_a_small_search_with_real_trainings(tmp_path):
         assert "Validation: sample" in (run / "output.txt").read_text()
 
 
+def test_networks_that_take_too_long_are_never_trained(
+    tmp_path, trainings, monkeypatch
+):
+    def milliseconds(self, architecture):
+        return 10.0 * len(architecture.kernels)
+
+    monkeypatch.setattr(search.Latencies, "milliseconds", milliseconds)
+    search.run(make(tmp_path / "a", max_milliseconds=35.0))
+    assert {len(network.kernels) for _, network in trainings.asked} == {3}
+    with pytest.raises(ValueError, match=r"takes 25 ms or less .* on onnxruntime"):
+        search.run(make(tmp_path / "b", max_milliseconds=25.0))
+
+
 def test_seeds_are_averaged(tmp_path, trainings):
     rows = search.run(make(tmp_path, trials=1, seeds=3))
     assert [config.seed for config, _ in trainings.asked] == [0, 1, 2]
@@ -180,6 +193,8 @@ def test_hyperband_trains_the_promoted_longer(tmp_path, trainings):
     [
         ({"space": Space((20,))}, "No combination can meet the budget"),
         ({"trials": 0}, "`trials` must be positive"),
+        ({"max_milliseconds": 0.0}, "`max_milliseconds` must be positive"),
+        ({"space": Space((5000,), upsampling=("post",))}, "Only super resolution"),
         ({"worker": 1}, "needs a chief"),
         ({"chief": "nowhere"}, "HOST:PORT"),
     ],
