@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from xunit_keras.imaging.resize import cubic
+from xunit_keras.imaging.resize import taps
 
 _MOST_PASSES = 6
 
@@ -113,8 +113,10 @@ def shrink(
     Yields:
         Rows of the result from top to bottom, float32, not clipped.
     """
-    rows, row_weights = _taps(source[0], target[0])
-    columns, column_weights = _taps(source[1], target[1])
+    (rows, row_weights), (columns, column_weights) = (
+        taps(length, size, size / length)
+        for length, size in zip(source, target, strict=True)
+    )
     # The first and the last row that each row of the result and those after, or
     # before it, are made of.
     first = np.minimum.accumulate(rows.min(axis=1)[::-1])[::-1]
@@ -136,27 +138,11 @@ def shrink(
             start = int(first[done])
 
 
-def _taps(length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The samples that each of `size` is made of, `(size, taps)`, and their weights."""
-    scale = size / length
-    center = (np.arange(size) + 0.5) / scale - 0.5
-    reach = math.ceil(2 / scale)
-    taps = np.floor(center)[:, None].astype(int) + np.arange(-reach, reach + 2)
-    weights = cubic(scale * (center[:, None] - taps))
-    weights /= weights.sum(axis=1, keepdims=True)
-    # Mirrored with the edge repeated.
-    period = taps % (2 * length)
-    taps = np.where(period < length, period, 2 * length - 1 - period)
-    # What weighs nothing need not be there yet.
-    taps = np.where(
-        weights == 0, taps[np.arange(size), weights.argmax(1)][:, None], taps
-    )
-    return taps, weights.astype(np.float32)
-
-
-def _weighted(image: np.ndarray, taps: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sums of rows, `(size, ...)`."""
-    result = np.zeros((len(taps), *image.shape[1:]), np.float32)
-    for tap, weight in zip(taps.T, weights.T, strict=True):
+def _weighted(image, positions, weights) -> np.ndarray:
+    """Sums of rows, `(size, ...)` float32."""
+    weights = weights.astype(np.float32)
+    result = np.zeros((len(positions), *image.shape[1:]), np.float32)
+    for column in np.flatnonzero(weights.any(axis=0)):
+        tap, weight = positions[:, column], weights[:, column]
         result += weight.reshape(-1, *(1,) * (image.ndim - 1)) * image[tap]
     return result

@@ -58,21 +58,38 @@ def enlargement(length: int, scale: int) -> np.ndarray:
     return _resize_axis(np.eye(length), 0, Fraction(scale)).astype(np.float32)
 
 
-def _resize_axis(image: np.ndarray, axis: int, scale: Fraction) -> np.ndarray:
-    length = image.shape[axis]
-    shrink = min(float(scale), 1.0)
-    size = -(-length * scale.numerator // scale.denominator)
-    center = (np.arange(size) + 0.5) / float(scale) - 0.5
+def taps(length: int, size: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The samples of an axis that each sample of the resized one is made of.
+
+    Args:
+        length: Samples of the axis.
+        size: Those of the resized axis.
+        scale: The factor between them, before rounding.
+
+    Returns:
+        Positions `(size, taps)`, mirrored at the borders, and their weights, float64,
+        whose sums are 1. Where a weight is 0, its position is one that weighs more.
+    """
+    shrink = min(scale, 1.0)
+    center = (np.arange(size) + 0.5) / scale - 0.5
     reach = int(np.ceil(2.0 / shrink)) + 1
-    taps = np.floor(center)[:, None].astype(int) + np.arange(-reach, reach + 1)
-    weights = cubic(shrink * (center[:, None] - taps))
+    positions = np.floor(center)[:, None].astype(int) + np.arange(-reach, reach + 1)
+    weights = cubic(shrink * (center[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
     # ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...: mirrored with the edge repeated.
-    period = taps % (2 * length)
-    taps = np.where(period < length, period, 2 * length - 1 - period)
+    period = positions % (2 * length)
+    positions = np.where(period < length, period, 2 * length - 1 - period)
+    heaviest = positions[np.arange(size), weights.argmax(axis=1)]
+    return np.where(weights == 0, heaviest[:, None], positions), weights
+
+
+def _resize_axis(image: np.ndarray, axis: int, scale: Fraction) -> np.ndarray:
+    length = image.shape[axis]
+    size = -(-length * scale.numerator // scale.denominator)
+    positions, weights = taps(length, size, float(scale))
     image = np.moveaxis(image, axis, 0)
     result = np.zeros((size, *image.shape[1:]))
     for column in np.flatnonzero(weights.any(axis=0)):
         column_weights = weights[:, column].reshape(-1, *(1,) * (image.ndim - 1))
-        result += column_weights * image[taps[:, column]]
+        result += column_weights * image[positions[:, column]]
     return np.moveaxis(result, 0, axis)
