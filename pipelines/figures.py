@@ -3,12 +3,16 @@
     python pipelines/figures.py maps --model runs/xnet/model --twin runs/convnet/model
     python pipelines/figures.py convergence --runs runs/convnet runs/xnet
     python pipelines/figures.py compare --models runs/convnet/model runs/xnet/model
+    python pipelines/figures.py gallery --out docs
 
 Figures 5, 6 and 10 of the XUnit paper (Kligvasser, Rott Shaham, Michaeli, CVPR 2018),
-for networks of one's own.
+for networks of one's own; and a photograph for each task, for the documentation.
 """
 
+import importlib
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +31,7 @@ from pipelines import drawing, evaluate, history, runs
 from pipelines.data import datasets
 from pipelines.data.examples import first_examples
 from pipelines.evaluate import Settings
-from xunit_keras import count_parameters, tasks
+from xunit_keras import count_parameters, demo, tasks
 from xunit_keras.atomic import replacing
 from xunit_keras.graphs.inspection import NEAR_ONE, ActivationMaps, activation_maps
 from xunit_keras.graphs.receptive_field import receptive_field
@@ -36,11 +40,15 @@ from xunit_keras.imaging.metrics import psnr
 from xunit_keras.imaging.samples import sample_photographs
 from xunit_keras.models.building import require_positive
 from xunit_keras.packages import require
-from xunit_keras.restoration import restore
+from xunit_keras.restoration import enlarge, open_network, restore
+from xunit_keras.runtime.models import card
 from xunit_keras.tasks import Example, Task
+from xunit_keras.tasks.denoise import Denoise
 
 # What trainings may differ in and still be compared: what is drawn, not how.
 _NETWORK = ("model", "depth", "filters", "kernel_size", "out", "data_root")
+# Photographs of the sample on which tasks are shown.
+_SHOWN = {"denoise": "chelsea", "derain": "rocket", "sr": "astronaut", "jpeg": "coffee"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,24 @@ class Compare:
 
     out: Path = Path("compare.png")
     """The figure."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A photograph for each task: degraded, by another method, by a model, the truth.
+
+    With decibels, and milliseconds of processor time on one thread.
+    """
+
+    crop: int = 112
+    """Side of what is shown of a photograph, in its pixels: where it has most
+    detail."""
+
+    rounds: int = 3
+    """How often a photograph is restored; the fastest time is shown."""
+
+    out: Path = Path("gallery")
+    """Folder of the pictures."""
 
 
 def draw_maps(config: Maps) -> None:
@@ -206,6 +232,68 @@ def draw_comparison(config: Compare) -> None:
     _write(drawing.sheet(titles, rows, note), config.out)
 
 
+def draw_gallery(config: Gallery) -> None:
+    """Draws a picture for each task, of the released model that is shown for it.
+
+    Raises:
+        ValueError: An argument is not positive.
+    """
+    require_positive(crop=config.crop, rounds=config.rounds)
+    for name in demo.one_a_task():
+        task = tasks.from_card(card(name)).in_color()
+        photograph = _SHOWN.get(task.name, demo.NAMES[0])
+        example = task.example(photograph, sample_photographs()[photograph])
+        crop = drawing.detailed(example.clean, config.crop)
+        network = open_network(name, threads=1)
+        methods: dict[str, Callable[[], np.ndarray]] = {
+            **_other_method(task, example),
+            name: lambda e=example, n=network: restore(e.degraded, n),
+        }
+        panels = {task.degraded_title: _panel(example.baseline, example, task, crop)}
+        if task.scale > 1:
+            pixels = example.degraded.repeat(task.scale, 0).repeat(task.scale, 1)
+            panels = {
+                "input": drawing.Panel(pixels[crop], f"1/{task.scale} of the size")
+            }
+        for title, method in methods.items():
+            image, milliseconds = _timed(method, config.rounds)
+            panel = _panel(np.clip(image, 0, 1), example, task, crop)
+            caption = f"{panel.caption}, {milliseconds:,.0f} ms"
+            panels[title] = panel._replace(caption=caption)
+        panels["original"] = drawing.Panel(example.clean[crop], photograph)
+        height, width = example.clean.shape[:2]
+        note = (
+            f"{task.degradation}; PSNR and processor time of the whole, "
+            f"{width}x{height} pixels"
+        )
+        figure = drawing.sheet(list(panels), [list(panels.values())], note, side=2.6)
+        _write(figure, config.out / f"gallery-{task.name}.png")
+
+
+def _other_method(task: Task, example: Example) -> dict[str, Callable]:
+    """What else restores an image, where there is something well known."""
+    if task.scale > 1:
+        return {"bicubic": lambda: enlarge(example.degraded, task.scale)}
+    if isinstance(task, Denoise):
+        try:
+            bm3d = importlib.import_module("bm3d").bm3d_rgb
+        except ImportError:
+            print("BM3D is left out: pip install bm3d")
+            return {}
+        return {"BM3D": lambda: bm3d(example.degraded, task.level / 255)}
+    return {}
+
+
+def _timed(method: Callable[[], np.ndarray], rounds: int) -> tuple[np.ndarray, float]:
+    """What a method gives, and its least processor time in milliseconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        image = method()
+        times.append(1000 * (time.process_time() - start))
+    return image, min(times)
+
+
 def print_statistics(name: str, found: dict[str, ActivationMaps]) -> None:
     """Prints what the activations of a network do, one line each."""
     table = Table(title=name, title_justify="left")
@@ -296,12 +384,13 @@ def _write(figure, path: Path, palette: bool = False) -> None:
 
 def main() -> None:
     """Reads the command line and draws."""
-    command = tyro.cli(Maps | Convergence | Compare, description=__doc__)
+    command = tyro.cli(Maps | Convergence | Compare | Gallery, description=__doc__)
     require("matplotlib", "train")
     draw = {
         Maps: draw_maps,
         Convergence: draw_convergence,
         Compare: draw_comparison,
+        Gallery: draw_gallery,
     }[type(command)]
     draw(command)
 

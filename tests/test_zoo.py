@@ -199,6 +199,20 @@ def test_a_class_that_is_not_known(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_brings_a_program(tmp_path):
+    """Keras' safe mode holds, and nothing runs before it does."""
+    mark = tmp_path / "executed"
+    code = f"(__import__('pathlib').Path({str(mark)!r}).touch(), x)[1]"
+    image = keras.Input((None, None, 1))
+    keras.Model(image, keras.layers.Lambda(eval(f"lambda x: {code}"))(image)).save(
+        tmp_path / "lambda.keras"
+    )
+    mark.unlink()  # made when the layer was called
+    with pytest.raises(ValueError, match=r"Cannot load the model .*lambda\.keras"):
+        zoo.load(tmp_path / "lambda.keras")
+    assert not mark.exists()
+
+
 def test_the_global_settings_at_loading_do_not_matter(own_zoo, model, keras_settings):
     keras_settings.set_dtype_policy("mixed_bfloat16")
     assert_same(model, zoo.load("tiny"))

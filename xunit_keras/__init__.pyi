@@ -32,6 +32,7 @@ from .models.xnet import xnet
 from .models.xsrcnn import xsrcnn_c, xsrcnn_f
 from .models.xsrresnet import xsrresnet
 from .optimizers import ConvolutionMuon
+from .presets import save_to_preset, upload
 from .restoration import restore
 from .runtime.models import Card, card, list_models
 from .zoo import load
@@ -74,9 +75,11 @@ __all__ = [
     "replacement_report",
     "restore",
     "runtime",
+    "save_to_preset",
     "srcnn",
     "srresnet",
     "tasks",
+    "upload",
     "xderain",
     "xdncnn",
     "xespcn",

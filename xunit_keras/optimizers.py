@@ -29,6 +29,12 @@ class ConvolutionMuon(keras.optimizers.Muon):
         adam_lr_ratio: What learns with Adam does so at this part of the rate.
         **kwargs: The other arguments of `keras.optimizers.Muon`.
 
+    Example:
+        >>> model = xunit_keras.xnet(filters=8)
+        >>> model.compile(xunit_keras.ConvolutionMuon(learning_rate=0.01), "mse")
+        >>> images = np.zeros((4, 16, 16, 1), "float32")
+        >>> history = model.fit(images, images, verbose=0)
+
     Reference:
         - Jordan et al.: [Muon: An optimizer for hidden layers in neural networks](
           https://kellerjordan.github.io/posts/muon/), 2024.

@@ -5,13 +5,16 @@ import json
 import zipfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from xunit_keras import hub
 from xunit_keras.atomic import replacing_folder, write_json
 from xunit_keras.graphs.counting import count_parameters
 from xunit_keras.graphs.receptive_field import receptive_field
 from xunit_keras.runtime.models import (
+    CONFIG_FILE,
     WEIGHTS_FILE,
     Card,
     checked_file,
@@ -24,13 +27,23 @@ _UNPACKED_BYTES, _UNPACKED_RATIO = 256 * 2**20, 20
 _CONFIG_BYTES = 64 * 2**20
 _VERSIONED = ("xunit-keras", "keras", "tensorflow")
 
+# Of what Keras brings, this holds programs, or reads other files.
+_REFUSED = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_VALUES = (
+    "__keras_tensor__ __tensor__ __numpy__ __bytes__ __ellipsis__ __slice__".split()
+)
+
 
 def load(name: str | Path) -> keras.Model:
-    """Loads a released model, or a model folder or `.keras` file of your own.
+    """Loads a released model, one on a hub, or one of your own.
+
+    Nothing that a file brings along is executed. What comes from a hub may name
+    Keras' own layers and those of this package, and no others.
 
     Args:
         name: A name from `list_models()`, a folder laid out like a released model,
-            or a `.keras` file.
+            a `.keras` file, or an address: `"hf://user/name"`,
+            `"kaggle://owner/model/framework/variation"`, see `xunit_keras.hub`.
 
     Returns:
         The Keras model, not compiled.
@@ -38,15 +51,22 @@ def load(name: str | Path) -> keras.Model:
     Raises:
         ValueError: There is no such model, or it is damaged, or it needs classes that
             are not known here.
+        OSError: It cannot be fetched from its hub.
+        ImportError: The client of the hub is missing.
+
+    Example:
+        >>> model = xunit_keras.load("xsrcnn-f-x3")
+        >>> xunit_keras.count_parameters(model).total
+        32576
     """
-    path = Path(name)
-    if path.suffix == ".keras":
+    path, foreign = Path(name), hub.is_address(name)
+    if path.suffix == ".keras" and not foreign:
         if not path.is_file():
             raise ValueError(f"There is no model file {str(name)!r}.")
         _check_archive(path)
         return _loaded(name, lambda: keras.models.load_model(path, compile=False))
     folder = model_folder(name)
-    model = _loaded(name, lambda: _from_config(folder / "config.json"))
+    model = _loaded(name, lambda: _from_config(folder / CONFIG_FILE, foreign))
     model.load_weights(checked_file(folder, WEIGHTS_FILE))
     return model
 
@@ -92,7 +112,7 @@ def save(model: keras.Model, folder: str | Path, card: Card) -> Card:
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
     with replacing_folder(folder) as partial:
-        write_json(partial / "config.json", config)
+        write_json(partial / CONFIG_FILE, config)
         model.save_weights(partial / WEIGHTS_FILE)
         field = receptive_field(model)
         card = dataclasses.replace(
@@ -113,11 +133,40 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _VERSIONED}
 
 
-def _from_config(path: Path) -> keras.Model:
+def _from_config(path: Path, foreign: bool) -> keras.Model:
     if path.stat().st_size > _CONFIG_BYTES:
         raise ValueError(f"{str(path)!r} is larger than the description of a model")
     config = json.loads(path.read_text(encoding="utf-8"))
+    if foreign:
+        _check_classes(config)
     return keras.saving.deserialize_keras_object(config)
+
+
+def _check_classes(config: Any) -> None:
+    """Refuses a model that is made of more than Keras' own classes and ours.
+
+    Keras takes what other packages, and the program itself, registered with it too.
+    """
+    if isinstance(config, list | dict):
+        for part in config.values() if isinstance(config, dict) else config:
+            _check_classes(part)
+    if isinstance(config, dict) and "class_name" in config and not _is_own(config):
+        raise ValueError(
+            f"it holds {config['class_name']!r} of {config.get('module')!r} "
+            f"({config.get('registered_name')!r}), and what comes from a hub may hold "
+            "layers of Keras and of this package alone."
+        )
+
+
+def _is_own(config: dict[str, Any]) -> bool:
+    name = config["class_name"]
+    if name in _VALUES:
+        return True
+    known = config.get("config" if name == "function" else "registered_name")
+    if ">" in str(known):  # Registered, by the package before the sign.
+        return str(known).startswith("xunit_keras>")
+    package = str(config.get("module")).partition(".")[0]
+    return package in ("keras", "builtins") and name not in _REFUSED
 
 
 def _loaded(name, make) -> keras.Model:

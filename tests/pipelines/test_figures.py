@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+import types
 from dataclasses import asdict
 
 import numpy as np
@@ -194,6 +195,40 @@ def test_comparison_of_models(networks, picture, tmp_path, monkeypatch, drawn):
         assert panel.caption == f"{psnr(image, example.clean):.2f} dB"
     np.testing.assert_array_equal(row[3].image, example.clean[crop])
     assert row[3].caption == "noise"
+
+
+def test_gallery_of_the_tasks(tmp_path, monkeypatch, capsys):
+    """With another method where there is one, and the time of each."""
+    shown, sheets = ["xnet-100k-sigma25", "xsrcnn-f-x3"], []
+    black = np.zeros((60, 48, 3), np.uint8)
+    small = dict.fromkeys(figures.demo.NAMES, black)
+    small["chelsea"] = np.random.default_rng(0).integers(0, 256, (60, 48, 3), np.uint8)
+    other = types.SimpleNamespace(bm3d_rgb=lambda image, sigma: image * 0)
+    monkeypatch.setattr(figures.demo, "one_a_task", lambda: shown)
+    monkeypatch.setattr(figures, "sample_photographs", lambda: small)
+    spied = drawing.sheet
+    monkeypatch.setattr(
+        drawing, "sheet", lambda *a, **k: (sheets.append(a), spied(*a, **k))[1]
+    )
+    arguments = ("gallery", "--crop", 12, "--rounds", 1, "--out", tmp_path / "new")
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    assert not run(monkeypatch, *arguments)
+    assert "BM3D is left out: pip install bm3d" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "bm3d", other)
+    assert not run(monkeypatch, *arguments)
+    titles = [sheet[0] for sheet in sheets]
+    assert titles[0] == ["noisy", shown[0], "original"]
+    assert titles[2] == ["noisy", "BM3D", shown[0], "original"]
+    assert titles[1] == titles[3] == ["input", "bicubic", shown[1], "original"]
+    _, ((noisy, black, ours, truth),), note = sheets[2]
+    assert (truth.caption, black.image.max()) == ("chelsea", 0)
+    assert re.fullmatch(r"\d+\.\d\d dB, \d+ ms", ours.caption), ours.caption
+    assert float(ours.caption.split()[0]) > float(noisy.caption.split()[0]) - 3
+    assert note == (
+        "noise of sigma 25; PSNR and processor time of the whole, 48x60 pixels"
+    )
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["gallery-denoise.png", "gallery-sr.png"]
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)

@@ -38,6 +38,11 @@ def load_checkpoint(path: str | Path, scale: int | None = None) -> keras.Model:
             tensors, or belongs to another network.
         ValueError: `scale` is not as above.
 
+    Example:
+        >>> xunit_keras.load_checkpoint("missing.pkl")
+        Traceback (most recent call last):
+        xunit_keras.checkpoints.torch_file.CheckpointError: ...
+
     Reference:
         https://github.com/kligvasser/xUnit, where the checkpoints are.
     """

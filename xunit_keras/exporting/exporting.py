@@ -47,6 +47,11 @@ class Verification:
         difference: Largest absolute difference of the results.
         psnr_lost: Mean PSNR, against the undegraded photographs, that the results
             lost, in decibels.
+
+    Example:
+        >>> found = xunit_keras.Verification(difference=2e-6, psnr_lost=0.0)
+        >>> found.difference < 1e-4
+        True
     """
 
     difference: float
@@ -102,6 +107,12 @@ def export(
         ValueError: An argument is not as above, the model cannot be written in this
             format, `path` cannot be written, or the export does not equal the model.
         ImportError: A package is missing.
+
+    Example:
+        >>> path = tempfile.mkdtemp() + "/model.onnx"
+        >>> verification = xunit_keras.export("xsrcnn-f-x3", path, "onnx")
+        >>> verification.difference < 1e-4
+        True
     """
     path, known = Path(path), formats.get(format)
     stored = known.precision(precision)

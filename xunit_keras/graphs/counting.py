@@ -34,6 +34,13 @@ class ParameterCount:
         activations: Everything inside the `XUnit` layers: depthwise kernels,
             scales and shifts.
         normalizations: Scales and shifts of the other batch normalizations.
+
+    Example:
+        >>> count = xunit_keras.count_parameters(xunit_keras.xnet())
+        >>> count.convolutions, count.activations, count.normalizations
+        (74880, 16320, 0)
+        >>> round(count.activation_share, 2)
+        0.18
     """
 
     convolutions: int
@@ -65,6 +72,10 @@ def count_parameters(model: keras.Model) -> ParameterCount:
 
     Raises:
         ValueError: It is no Keras model, or has no weights yet.
+
+    Example:
+        >>> xunit_keras.count_parameters(xunit_keras.xespcn(scale=3)).total
+        10464
     """
     require_model(model)
     if not model.built:

@@ -48,6 +48,12 @@ class ActivationMaps:
         near_one: Share of the weight map above `NEAR_ONE`.
         activity: Variance of the product, which is how much a channel tells the next
             layer about the image.
+
+    Example:
+        >>> image = np.random.default_rng(0).random((40, 50), dtype=np.float32)
+        >>> found = xunit_keras.activation_maps("xsrcnn-f-x3", image)["xunit_1"]
+        >>> found.weights.shape, bool((found.weights <= 1).all())
+        ((120, 150, 64), True)
     """
 
     layer: str
@@ -116,6 +122,11 @@ def activation_maps(
         ValueError: The image is not as above, `crop` is empty, there is no such
             model or activation, the model does not work on images or on tiles, or an
             activation sees a smaller image than the model.
+
+    Example:
+        >>> image = np.random.default_rng(0).random((40, 50), dtype=np.float32)
+        >>> list(xunit_keras.activation_maps("xsrcnn-f-x3", image))
+        ['xunit_1', 'xunit_2']
 
     Reference:
         Kligvasser, Rott Shaham, Michaeli: xUnit, CVPR 2018, Figures 5 and 10.

@@ -92,6 +92,10 @@ def receptive_field(
     Raises:
         ValueError: The model is of another kind, or `tile_overlap` is not given and
             a layer is not known or looks at the whole image.
+
+    Example:
+        >>> xunit_keras.receptive_field(xunit_keras.xdncnn())
+        ReceptiveField(scale=1, radius=41, stride=1)
     """
     model = image_model(model)
     channel_axis = image_channel_axis(model)

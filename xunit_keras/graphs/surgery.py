@@ -56,6 +56,11 @@ class Replacement:
         left: Those whose activation was to be replaced and could not, with the reason.
         before: Parameters of the model that was given, see `count_parameters`.
         after: Parameters of the new model.
+
+    Example:
+        >>> model = xunit_keras.replace_activations(xunit_keras.convnet(filters=8))
+        >>> xunit_keras.replacement_report(model).replaced
+        ('relu_1', 'relu_2', 'relu_3')
     """
 
     replaced: tuple[str, ...]
@@ -120,9 +125,12 @@ def replace_activations(
             made again from its configuration, or an argument of `XUnit` is wrong.
 
     Example:
-    >>> backbone = keras.applications.ResNet50(include_top=False)
-    >>> model = replace_activations(backbone)
-    >>> print(replacement_report(model))
+        >>> backbone = keras.applications.MobileNet(
+        ...     alpha=0.25, include_top=False, weights=None
+        ... )
+        >>> model = xunit_keras.replace_activations(backbone, only="conv1_relu")
+        >>> xunit_keras.count_parameters(model).activations
+        680
     """
     require_model(model)
     graph = functional(model)
@@ -162,6 +170,12 @@ def replacement_report(model: keras.Model) -> Replacement:
 
     Raises:
         ValueError: It did not make this model.
+
+    Example:
+        >>> model = xunit_keras.replace_activations(xunit_keras.convnet(filters=8))
+        >>> print(xunit_keras.replacement_report(model))
+        3 activations became XUnit: relu_1, relu_2, relu_3.
+        Parameters: 1,344 before, 3,384 after (+151.8%).
     """
     require_model(model)
     if model not in _REPORTS:

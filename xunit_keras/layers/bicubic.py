@@ -35,13 +35,20 @@ class BicubicUpsampling(keras.layers.Layer):
             the Keras configuration.
         **kwargs: Arguments of `keras.layers.Layer`.
 
-    Input shape: `(batch, height, width, channels)`, any value range, or
+    Input shape:
+        `(batch, height, width, channels)`, any value range, or
         `(batch, channels, height, width)` for `data_format="channels_first"`.
-    Output shape: height and width times `scale`. Values are neither clipped nor
-        rounded.
+
+    Output shape:
+        Height and width times `scale`. Values are neither clipped nor rounded.
 
     Raises:
         ValueError: `scale` is not such an integer, or `data_format` is unknown.
+
+    Example:
+        >>> enlarge = xunit_keras.BicubicUpsampling(3)
+        >>> tuple(enlarge(np.zeros((1, 20, 30, 1), "float32")).shape)
+        (1, 60, 90, 1)
     """
 
     def __init__(self, scale, data_format=None, **kwargs):

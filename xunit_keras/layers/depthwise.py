@@ -63,18 +63,21 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             depth multiplier of 1.
         **kwargs: The other arguments of `keras.layers.DepthwiseConv2D`.
 
-    Input shape: `(batch, height, width, channels)`, or `(batch, channels,
-        height, width)` for `data_format="channels_first"`.
-    Output shape: the same height and width for `padding="same"`.
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` for
+        `data_format="channels_first"`.
+
+    Output shape:
+        The same height and width for `padding="same"`.
 
     Raises:
         ValueError: `evaluation` is unknown, or cannot be used with the strides,
             dilation rate or depth multiplier.
 
     Example:
-    >>> layer = LargeKernelDepthwiseConv2D(9, padding="same", use_bias=False)
-    >>> layer(np.zeros((1, 32, 32, 64), "float32")).shape
-    (1, 32, 32, 64)
+        >>> layer = xunit_keras.LargeKernelDepthwiseConv2D(9, padding="same")
+        >>> tuple(layer(np.zeros((1, 32, 32, 64), "float32")).shape)
+        (1, 32, 32, 64)
     """
 
     def __init__(self, kernel_size, evaluation="auto", **kwargs):

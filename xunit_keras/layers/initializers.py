@@ -17,6 +17,11 @@ class CenterImpulse(keras.initializers.Initializer):
     Args:
         stddev: Standard deviation of the normal noise on every tap.
         seed: Integer, or None for a random one.
+
+    Example:
+        >>> kernel = xunit_keras.CenterImpulse(stddev=0.0)((3, 3, 1, 1))
+        >>> keras.ops.convert_to_numpy(kernel)[..., 0, 0].tolist()
+        [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
     def __init__(self, stddev: float = 0.03, seed: int | None = None):
@@ -44,6 +49,11 @@ class ZeroMeanHeNormal(keras.initializers.Initializer):
 
     Args:
         seed: Seed of the random numbers.
+
+    Example:
+        >>> kernel = xunit_keras.ZeroMeanHeNormal(seed=0)((9, 9, 1, 64))
+        >>> bool(abs(keras.ops.convert_to_numpy(kernel).mean((0, 1, 2))).max() < 1e-6)
+        True
     """
 
     def __init__(self, seed: int | None = None):

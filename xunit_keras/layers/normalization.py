@@ -27,6 +27,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         statistics_fixed: Set to True, the layer normalizes with its moving averages
             in training too and leaves them alone, while its scale and shift go on
             learning. Not part of the configuration.
+
+    Example:
+        >>> x = np.ones((2, 8, 8, 4), "float32")
+        >>> layer = xunit_keras.FusedBatchNormalization()
+        >>> tuple(layer(x, training=True).shape)
+        (2, 8, 8, 4)
     """
 
     def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):

@@ -20,11 +20,13 @@ class XUnit(keras.layers.Layer):
     ReLU multiplies a pixel by 0 or 1 according to the pixel alone, `XUnit`
     multiplies it by a weight in (0, 1] computed from its neighborhood.
 
-    | form | `d` | parameters |
-    |---|---|---|
-    | standard | `BN(Depthwise(ReLU(BN(x))))` | `(k^2 + 4) C` |
-    | dense | `BN(Depthwise(ReLU(BN(Conv1x1(x)))))` | `(k^2 + 4) C + C^2` |
-    | slim | `BN(Depthwise(x))` | `(k^2 + 2) C` |
+    ========  =====================================  ===================
+    form      d                                      parameters
+    ========  =====================================  ===================
+    standard  `BN(Depthwise(ReLU(BN(x))))`           `(k^2 + 4) C`
+    dense     `BN(Depthwise(ReLU(BN(Conv1x1(x)))))`  `(k^2 + 4) C + C^2`
+    slim      `BN(Depthwise(x))`                     `(k^2 + 2) C`
+    ========  =====================================  ===================
 
     for C channels and a kernel of k x k. The convolutions have no bias, as a
     normalization follows each of them.
@@ -48,9 +50,12 @@ class XUnit(keras.layers.Layer):
             the Keras configuration.
         **kwargs: Arguments of `keras.layers.Layer`.
 
-    Input shape: `(batch, height, width, channels)`, or `(batch, channels,
-        height, width)` for `data_format="channels_first"`.
-    Output shape: the input's.
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` for
+        `data_format="channels_first"`.
+
+    Output shape:
+        That of the input.
 
     Under a mixed precision policy the weights of the pixels are computed in the
     dtype of the variables, and only the result is rounded: `d^2` amplifies
@@ -62,8 +67,9 @@ class XUnit(keras.layers.Layer):
             `form` is unknown.
 
     Example:
-    >>> x = keras.layers.Conv2D(64, 3, padding="same")(x)
-    >>> x = XUnit()(x)
+        >>> x = keras.layers.Conv2D(64, 3, padding="same")(np.zeros((1, 16, 24, 3)))
+        >>> tuple(xunit_keras.XUnit()(x).shape)
+        (1, 16, 24, 64)
 
     Reference:
         - [Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation

@@ -36,6 +36,11 @@ def convnet(
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> model = xunit_keras.convnet(depth=4, filters=74)
+        >>> xunit_keras.count_parameters(model).total
+        100344
     """
     check_denoiser(depth, filters, channels)
     inputs = x = image_input(channels)

@@ -20,6 +20,11 @@ def derainnet(*, weights: str | None = None, name: str = "derainnet") -> keras.M
     Returns:
         A functional model from `(batch, height, width, 3)` to the same shape.
 
+    Example:
+        >>> model = xunit_keras.derainnet()
+        >>> xunit_keras.count_parameters(model).total
+        753664
+
     Reference:
         Fu, Huang, Ding, Liao, Paisley: Clearing the Skies: A Deep Network
         Architecture for Single-Image Rain Removal, IEEE Trans. Image Processing,

@@ -38,6 +38,11 @@ def dncnn(
     Raises:
         ValueError: An argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.dncnn()
+        >>> xunit_keras.count_parameters(model).total
+        556032
+
     Reference:
         Zhang et al.: Beyond a Gaussian Denoiser: Residual Learning of Deep CNN
         for Image Denoising, IEEE Trans. Image Processing, 2017.

@@ -49,6 +49,11 @@ def espcn(
     Raises:
         ValueError: An argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.espcn(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        8608
+
     Reference:
         Shi et al.: Real-Time Single Image and Video Super-Resolution Using an
         Efficient Sub-Pixel Convolutional Neural Network, CVPR 2016.

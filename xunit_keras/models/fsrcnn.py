@@ -33,6 +33,11 @@ def fsrcnn(
     Raises:
         ValueError: `scale` is not such an integer.
 
+    Example:
+        >>> model = xunit_keras.fsrcnn(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        12464
+
     Reference:
         Dong, Loy, Tang: Accelerating the Super-Resolution Convolutional Neural Network,
         ECCV 2016.

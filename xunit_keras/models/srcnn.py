@@ -43,6 +43,11 @@ def srcnn(
     Raises:
         ValueError: `scale` is neither None nor an integer of at least 2.
 
+    Example:
+        >>> model = xunit_keras.srcnn()
+        >>> xunit_keras.count_parameters(model).total
+        57184
+
     Reference:
         Dong, Loy, He, Tang: Image Super-Resolution Using Deep Convolutional
         Networks, IEEE Trans. PAMI, 2016.

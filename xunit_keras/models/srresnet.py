@@ -54,6 +54,11 @@ def srresnet(
     Raises:
         ValueError: `scale` is not 2, 3 or 4, or another argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.srresnet()
+        >>> xunit_keras.count_parameters(model).total
+        1526016
+
     Reference:
         Ledig et al.: Photo-Realistic Single Image Super-Resolution Using a Generative
         Adversarial Network, CVPR 2017.

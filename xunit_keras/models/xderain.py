@@ -28,6 +28,11 @@ def xderain(
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> model = xunit_keras.xderain()
+        >>> xunit_keras.count_parameters(model).total
+        305920
     """
     model = xdncnn(
         depth=depth,

@@ -44,6 +44,11 @@ def xdncnn(
     Raises:
         ValueError: An argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.xdncnn()
+        >>> xunit_keras.count_parameters(model).total
+        303616
+
     Reference:
         Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
         Function for Efficient Image Restoration, CVPR 2018, section 4.1.

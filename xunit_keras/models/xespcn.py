@@ -41,6 +41,11 @@ def xespcn(
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> model = xunit_keras.xespcn(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        10464
     """
     return subpixel(
         lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}"),

@@ -39,6 +39,11 @@ def xnet(
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> model = xunit_keras.xnet(depth=4, filters=67)
+        >>> xunit_keras.count_parameters(model).total
+        99093
     """
     check_denoiser(depth, filters, channels)
     inputs = x = image_input(channels)

@@ -33,6 +33,11 @@ def xsrcnn_f(
     Raises:
         ValueError: An argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.xsrcnn_f(weights="xsrcnn-f-x3")
+        >>> xunit_keras.count_parameters(model).total
+        32576
+
     Reference:
         Kligvasser, Rott Shaham, Michaeli: xUnit, CVPR 2018, section 4.3.
     """
@@ -53,6 +58,11 @@ def xsrcnn_c(
     """xSRCNNc: SRCNN with 42 filters first and two `XUnit`, 44,092 parameters.
 
     The arguments, the result and the errors are those of `xsrcnn_f`.
+
+    Example:
+        >>> model = xunit_keras.xsrcnn_c(scale=4)
+        >>> xunit_keras.count_parameters(model).total
+        44092
     """
     xunit = _xunits(kernel_size, gate)
     return three_convolutions(xunit, (42, 9), (32, 5), scale, residual, weights, name)

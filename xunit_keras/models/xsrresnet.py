@@ -43,6 +43,11 @@ def xsrresnet(
     Raises:
         ValueError: An argument is out of range.
 
+    Example:
+        >>> model = xunit_keras.xsrresnet()
+        >>> xunit_keras.count_parameters(model).total
+        1135232
+
     Reference:
         Kligvasser, Rott Shaham, Michaeli: xUnit: Learning a Spatial Activation
         Function for Efficient Image Restoration, CVPR 2018, section 4.3.
