@@ -1,7 +1,9 @@
 # make demo: restore photographs; make test: lint and tests; make test-all: also the
 # slow tests, which train, and score on the real data sets where they are present;
 # make lock: the newest versions that pyproject.toml allows, into requirements/dev.txt;
-# make newest: installs the newest there are, beyond its upper bounds too.
+# make newest: installs the newest there are, beyond its upper bounds too;
+# make docs: the documentation, into build/docs; make links: follows its links to others;
+# make web: the page that restores in the browser, into web/dist; needs Node.js.
 # PYTHON picks the interpreter, VENV the environment that is made.
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +13,7 @@ LOCK = requirements/dev.txt
 # Two at a time: most of a test is TensorFlow tracing on one processor.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-all lint lock newest
+.PHONY: demo docs links test test-all web lint lock newest
 
 demo: $(VENV)/installed
 	$(BIN)/xunit-keras demo
@@ -21,6 +23,15 @@ test: lint
 
 test-all: lint
 	$(PYTEST) -m ""
+
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
+links: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -q -b linkcheck docs build/links
+
+web:
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import drawing, history
-from pipelines.keeping import averaged_weights
+from pipelines.keeping import Averaged, averaged_weights
 from pipelines.program import ProgramError
 from xunit_keras.atomic import replacing
 from xunit_keras.graphs.inspection import activation_maps, activations
@@ -88,18 +88,25 @@ class Validation(keras.callbacks.Callback):
     Args:
         examples: The test images.
         task: How they are scored.
+        averaged: What gives the averaged weights.
     """
 
-    def __init__(self, examples: list[Example], task: Task):
+    def __init__(
+        self,
+        examples: list[Example],
+        task: Task,
+        averaged: Averaged = averaged_weights,
+    ):
         super().__init__()
         self.examples = examples
         self.task = task
+        self.averaged = averaged
 
     def on_epoch_end(self, epoch, logs):
         rows = []
-        with averaged_weights(self.model):
+        with self.averaged(self.model) as model:
             for example in self.examples:
-                image = predict(self.model, example.degraded)
+                image = predict(model, example.degraded)
                 rows.append(self.task.score(image, example))
         for name in ("psnr", "input_psnr"):
             logs[f"val_{name}"] = float(np.mean([row[name] for row in rows]))
@@ -139,16 +146,20 @@ class Samples(keras.callbacks.Callback):
     Args:
         folder: Where the pictures go.
         example: The image.
+        averaged: What gives the averaged weights.
     """
 
-    def __init__(self, folder: Path, example: Example):
+    def __init__(
+        self, folder: Path, example: Example, averaged: Averaged = averaged_weights
+    ):
         super().__init__()
         self.folder = folder
         self.example = example
+        self.averaged = averaged
 
     def on_epoch_end(self, epoch, logs=None):
-        with averaged_weights(self.model):
-            restored = predict(self.model, self.example.degraded)
+        with self.averaged(self.model) as model:
+            restored = predict(model, self.example.degraded)
         row = [self.example.baseline, restored, self.example.clean]
         sheet = from_float(np.concatenate(row, axis=1), np.uint8)
         step = int(self.model.optimizer.iterations)
@@ -167,21 +178,29 @@ class Pictures(keras.callbacks.Callback):
         folder: Where the events go.
         example: The image.
         task: How it is scored.
+        averaged: What gives the averaged weights.
     """
 
-    def __init__(self, folder: Path, example: Example, task: Task):
+    def __init__(
+        self,
+        folder: Path,
+        example: Example,
+        task: Task,
+        averaged: Averaged = averaged_weights,
+    ):
         super().__init__()
         self.example = example.center(_PICTURE)
         self.task = task
+        self.averaged = averaged
         self.writer = tf.summary.create_file_writer(str(folder))
 
     def on_epoch_end(self, epoch, logs=None):
         example = self.example
-        with averaged_weights(self.model):
-            restored = predict(self.model, example.degraded)
+        with self.averaged(self.model) as model:
+            restored = predict(model, example.degraded)
             found = {}
-            if activations(self.model):
-                found = activation_maps(self.model, example.degraded, tile=0)
+            if activations(model):
+                found = activation_maps(model, example.degraded, tile=0)
         score = self.task.score(restored, example)
         sheet = drawing.sheet(
             [self.task.degraded_title, "restored", "clean"],

@@ -8,9 +8,10 @@ that cannot be read are named and left out, and the exit code is then 1.
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -26,15 +27,17 @@ from rich.progress import track
 from rich.table import Table
 
 from pipelines.configuration import TaskName
-from pipelines.data.datasets import Unreadable
+from pipelines.data import datasets
+from pipelines.data.datasets import Lazy, Unreadable
 from pipelines.data.examples import examples
 from pipelines.tables import write_csv
-from xunit_keras import load_checkpoint, tasks, zoo
+from xunit_keras import bulk, clusters, load_checkpoint, tasks, zoo
 from xunit_keras.atomic import write_json
 from xunit_keras.imaging import files
 from xunit_keras.imaging.pixels import from_float
 from xunit_keras.restoration import open_network, restore
 from xunit_keras.runtime.models import find_card
+from xunit_keras.runtime.network import Network
 from xunit_keras.tasks import Example, Task
 
 # Columns of the table on the terminal, and how many decimals each shows.
@@ -77,6 +80,10 @@ class Config:
     limit: int | None = None
     """Score only the first images of each set."""
 
+    ray: str | None = None
+    """Score on all machines of a Ray cluster: the HOST:PORT of its head node, auto, or
+    local for processes of this machine. Needs: pip install 'xunit-keras[ray]'"""
+
     data_root: Path | None = None
     """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
 
@@ -88,6 +95,20 @@ class Config:
 
     json: Path | None = None
     """Write protocol, means and every image's scores to this file."""
+
+
+class Scored(NamedTuple):
+    """What became of an image.
+
+    Attributes:
+        image: Its name.
+        scores: By column; None if it could not be scored.
+        reason: Why not.
+    """
+
+    image: str
+    scores: dict[str, float] | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,14 @@ class Evaluation:
     images: list[str] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     left_out: list[Unreadable] = field(default_factory=list)
+
+    def add(self, scored: "Scored") -> None:
+        """Takes what became of the next image."""
+        if scored.scores is None:
+            self.left_out.append(Unreadable(scored.image, scored.reason))
+        else:
+            self.images.append(scored.image)
+            self.scores.append(scored.scores)
 
     @property
     def means(self) -> dict[str, float]:
@@ -219,16 +248,102 @@ def evaluate(
     network = open_network(model)
     found = islice(examples(data, task, data_root), limit)
     for example in track(found, description=escape(data), transient=True):
-        if isinstance(example, Unreadable):
-            evaluation.left_out.append(example)
-            continue
-        restored = restore(example.given_to(network.field.scale), network)
-        scores = task.score(restored, example)
-        evaluation.images.append(example.name)
-        evaluation.scores.append(scores)
-        if save_images is not None:
-            _save(example, restored, save_images, data)
+        evaluation.add(score(example, network, data, task, save_images))
     return evaluation
+
+
+def score(
+    example: Example | Unreadable,
+    network: Network,
+    data: str,
+    task: Task,
+    save_images: Path | None = None,
+) -> Scored:
+    """Scores a test image; see `evaluate` for the arguments."""
+    if isinstance(example, Unreadable):
+        return Scored(example.name, None, example.reason)
+    restored = restore(example.given_to(network.field.scale), network)
+    scores = task.score(restored, example)
+    if save_images is not None:
+        _save(example, restored, save_images, data)
+    return Scored(example.name, scores)
+
+
+def evaluate_on_ray(
+    config: Config, task: Task, evaluations: list[Evaluation], address: str
+) -> None:
+    """Scores the images of all data sets in the processes of a cluster.
+
+    The order of the images, and what is made of their scores, is that of `evaluate`.
+
+    Args:
+        config: What to score, on what, and where.
+        task: How images are degraded and scored.
+        evaluations: One for each data set, which takes the scores.
+        address: Of the cluster.
+
+    Raises:
+        ValueError: There is no such data set.
+        ClusterError: The cluster cannot do it.
+    """
+    model, seen = bulk.named_everywhere(config.model)
+    root = bulk.absolute(datasets.data_root(config.data_root))
+    save_images = config.save_images and bulk.absolute(config.save_images)
+    names = [
+        name
+        if name in datasets.MADE or name in datasets.PUBLISHED
+        else str(bulk.absolute(Path(name)))
+        for name in config.data
+    ]
+    items = [
+        (place, number)
+        for place, name in enumerate(names)
+        for number in range(len(_numbered(name, task, root)))[: config.limit]
+    ]
+    make = partial(_Scorer, model, names, task, root, save_images)
+    done: dict[int, Scored] = {}
+    try:
+        with clusters.connect(
+            address, {"KERAS_BACKEND": keras.backend.backend()}
+        ) as cluster:
+            needs = clusters.Needs(gpus=int(cluster.has_gpus()))
+            cluster.check(needs, save_images, seen)
+            answers = cluster.map(make, items, needs)
+            for answer in track(answers, "images", len(items), transient=True):
+                place, number = items[answer.number]
+                image = f"image {number + 1} of {config.data[place]}"
+                done[answer.number] = (
+                    Scored(image, None, f"{image}: {answer.error}")
+                    if answer.error
+                    else Scored(*answer.value)
+                )
+    finally:
+        for number in sorted(done):
+            evaluations[items[number][0]].add(done[number])
+
+
+class _Scorer:
+    """Scores one image after the other, with a model that is loaded once."""
+
+    def __init__(self, model: str, data: list[str], task: Task, root, save_images):
+        self.network = open_network(load_model(model))
+        self.data, self.task, self.save_images = data, task, save_images
+        self.examples = [_numbered(name, task, root) for name in data]
+
+    def __call__(self, item: tuple[int, int]) -> Scored:
+        place, number = item
+        example, data = self.examples[place][number], self.data[place]
+        return score(example, self.network, data, self.task, self.save_images)
+
+
+def _numbered(name: str, task: Task, root: Path) -> Lazy[Example | Unreadable]:
+    found = examples(name, task, root)
+    if isinstance(found, Lazy):
+        return found
+    raise ValueError(
+        "--ray takes folders and published sets, which can be divided. "
+        f"Received: {name!r}"
+    )
 
 
 def _save(example: Example, restored, folder, data) -> None:
@@ -324,20 +439,22 @@ def run(config: Config) -> list[Evaluation]:
     check(config)
     model = load_model(config.model)
     task = find_task(config.model, model, config.task, config.settings, config.seed)
-    evaluations = []
+    evaluations = [Evaluation(data) for data in config.data]
     try:
-        for data in config.data:
-            evaluations.append(Evaluation(data))
-            evaluate(
-                model,
-                data,
-                task,
-                config.data_root,
-                config.limit,
-                config.save_images,
-                evaluations[-1],
-            )
-            print_table(evaluations[-1], task)
+        if config.ray:
+            evaluate_on_ray(config, task, evaluations, config.ray)
+        for evaluation in evaluations:
+            if not config.ray:
+                evaluate(
+                    model,
+                    evaluation.data,
+                    task,
+                    config.data_root,
+                    config.limit,
+                    config.save_images,
+                    evaluation,
+                )
+            print_table(evaluation, task)
     except program.Stopped as stop:
         count = sum(len(one.scores) for one in evaluations)
         if config.csv or config.json:
@@ -355,7 +472,11 @@ def run(config: Config) -> list[Evaluation]:
 
 def main() -> None:
     """Reads the command line, scores and reports."""
-    evaluations = run(tyro.cli(Config, description=__doc__))
+    config = tyro.cli(Config, description=__doc__)
+    try:
+        evaluations = run(config)
+    except clusters.ClusterError as error:
+        raise program.ProgramError(str(error)) from error
     left_out = sum(len(one.left_out) for one in evaluations)
     if left_out:
         count = left_out + sum(len(one.scores) for one in evaluations)

@@ -1,20 +1,23 @@
 """What a training leaves after every round: a checkpoint, and a model with its card."""
 
+import io
 import os
 import platform
 import shlex
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from pipelines import distribution
 from pipelines.building import Blueprint
 from pipelines.configuration import Resolved, as_json
 from pipelines.data import datasets
+from pipelines.distribution import ALONE, Group
 from pipelines.history import History
 from xunit_keras import zoo
 from xunit_keras.atomic import replacing
@@ -48,8 +51,12 @@ class Checkpoint(keras.callbacks.Callback):
             np.savez(partial, epoch=epoch + 1, **arrays)
         self.step = int(self.model.optimizer.iterations)
 
-    def restore(self, model: keras.Model) -> int:
+    def restore(self, model: keras.Model, group: Group = ALONE) -> int:
         """Puts the kept state into a model.
+
+        Args:
+            model: The model.
+            group: Who trains it. The first process reads the file for all.
 
         Returns:
             The number of rounds that it has trained; 0 where nothing was kept.
@@ -57,10 +64,12 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             ValueError: The file is damaged, or is not of such a model.
         """
-        if not self.path.exists():
-            return 0
         try:
-            with np.load(self.path) as arrays:
+            is_kept = group.is_first and self.path.exists()
+            content = group.from_first(self.path.read_bytes() if is_kept else None)
+            if content is None:
+                return 0
+            with np.load(io.BytesIO(content)) as arrays:
                 for i, variable in enumerate(_state(model)):
                     variable.assign(arrays[f"variable_{i}"])
                 epoch = int(arrays["epoch"])
@@ -76,25 +85,57 @@ def _state(model):
     return [*model.variables, *model.optimizer.variables]
 
 
+Averaged = Callable[[keras.Model], AbstractContextManager[keras.Model]]
+"""Gives, for a model in training, one with its averaged weights, to score and show."""
+
+
 @contextmanager
-def averaged_weights(model: keras.Model) -> Iterator[None]:
+def averaged_weights(model: keras.Model) -> Iterator[keras.Model]:
     """Puts the moving average of the weights in place of the weights themselves.
 
     Keras' own `SwapEMAWeights` swaps by adding and subtracting, which rounds; here
     the weights come back bit by bit.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    variables = optimizer._trainable_variables
-    trained = [keras.ops.convert_to_numpy(v) for v in variables]
-    averages = optimizer._model_variables_moving_average
-    for variable, average in zip(variables, averages, strict=True):
+    averages = _averages(model)
+    trained = [keras.ops.convert_to_numpy(variable) for variable, _ in averages]
+    for variable, average in averages:
         # A copy: JAX predicts in the memory of the weights, and keeps none of it.
         variable.assign(np.array(keras.ops.convert_to_numpy(average)))
     try:
-        yield
+        yield model
     finally:
-        for variable, value in zip(variables, trained, strict=True):
+        for (variable, _), value in zip(averages, trained, strict=True):
             variable.assign(value)
+
+
+def averaged_on(twin: keras.Model) -> Averaged:
+    """Puts the averaged weights into another model, which is on one device.
+
+    What is trained on several can neither be asked nor changed by one process alone.
+
+    Args:
+        twin: A network like the one that is trained.
+    """
+
+    @contextmanager
+    def averaged(model: keras.Model) -> Iterator[keras.Model]:
+        averages = {id(variable): average for variable, average in _averages(model)}
+        values = [averages.get(id(weight), weight) for weight in model.weights]
+        with distribution.alone():
+            # Copies, as above.
+            arrays = [np.array(keras.ops.convert_to_numpy(value)) for value in values]
+            twin.set_weights(arrays)
+            yield twin
+
+    return averaged
+
+
+def _averages(model):
+    """The trained variables of a model, each with its moving average."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    variables = optimizer._trainable_variables
+    averages = optimizer._model_variables_moving_average
+    return list(zip(variables, averages, strict=True))
 
 
 class Keep(keras.callbacks.Callback):
@@ -108,6 +149,7 @@ class Keep(keras.callbacks.Callback):
         config: The configuration of the training.
         network: What is trained.
         history: Its log.
+        averaged: What gives the averaged weights.
     """
 
     def __init__(
@@ -117,6 +159,7 @@ class Keep(keras.callbacks.Callback):
         config: Resolved,
         network: Blueprint,
         history: History,
+        averaged: Averaged = averaged_weights,
     ):
         super().__init__()
         self.kept = kept
@@ -124,20 +167,21 @@ class Keep(keras.callbacks.Callback):
         self.config = config
         self.network = network
         self.history = history
+        self.averaged = averaged
 
     def on_epoch_end(self, epoch, logs=None):
         self.write(self.model)
 
     def write(self, model: keras.Model) -> None:
         """Writes the averaged weights of a model that is in training."""
-        with averaged_weights(model):
-            self.kept.set_weights(model.get_weights())
         steps = int(model.optimizer.iterations)
-        zoo.save(
-            self.kept,
-            self.folder,
-            card(self.config, self.network, steps, self.history.seconds),
-        )
+        with self.averaged(model) as averaged:
+            self.kept.set_weights(averaged.get_weights())
+            zoo.save(
+                self.kept,
+                self.folder,
+                card(self.config, self.network, steps, self.history.seconds),
+            )
 
 
 def card(config: Resolved, network: Blueprint, steps: int, seconds: float) -> Card:
@@ -166,20 +210,9 @@ def card(config: Resolved, network: Blueprint, steps: int, seconds: float) -> Ca
         data=tuple(data),
         stages=(*(before.stages if before else ()), stage),
         license="Apache-2.0",
-        data_terms=_terms(data),
+        data_terms=datasets.terms(data),
         **config.target.as_card(),
     )
-
-
-def _terms(data: Iterable[str]) -> str:
-    """What those who published the data sets say of their use."""
-    known = [datasets.PUBLISHED[name] for name in data if name in datasets.PUBLISHED]
-    # Those of one folder are parts of one set.
-    names = list(dict.fromkeys(one.folder.partition("/")[0] for one in known))
-    if not names:
-        return ""
-    verb = "is" if len(names) == 1 else "are"
-    return f"{' and '.join(names)} {verb} published for research use."
 
 
 def machine() -> str:

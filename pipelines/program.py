@@ -3,7 +3,6 @@
 Programs import this file before Keras.
 """
 
-import io
 import os
 import sys
 from collections.abc import Callable
@@ -13,16 +12,8 @@ from typing import NoReturn
 # TensorFlow reads both when it is first imported; the package sets the other one.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import xunit_keras  # noqa: F401
-from xunit_keras.interrupts import (
-    INTERRUPTED,
-    TERMINATED,
-    Terminated,
-    termination_raises,
-)
-
-Stopped = (KeyboardInterrupt, Terminated)
-"""What is raised where a program is told to stop. Whoever knows what was done so far
-adds it as a note."""
+from xunit_keras.interrupts import Stopped as Stopped
+from xunit_keras.interrupts import guarded
 
 
 class ProgramError(RuntimeError):
@@ -39,25 +30,19 @@ def run(main: Callable[[], object], name: str) -> NoReturn:
         main: The program.
         name: What it is called.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # Names of files may hold what a terminal or a pipe cannot show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        with termination_raises():
+
+    def ending_in_a_line():
+        try:
             main()
-    except KeyboardInterrupt as stop:
-        _end(INTERRUPTED, name, "interrupted.", stop)
-    except Terminated as stop:
-        _end(TERMINATED, name, "terminated.", stop)
-    except BrokenPipeError:
-        # Nobody reads any more. Keep the interpreter from saying so at the end.
-        sys.stdout = None
-        sys.exit(1)
-    except (ValueError, ImportError, OSError, MemoryError, ProgramError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        _end(1, name, message, error)
-    sys.exit(0)
+        except BrokenPipeError:
+            raise
+        except (ValueError, ImportError, OSError, MemoryError, ProgramError) as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            notes = getattr(error, "__notes__", ())
+            print(" ".join((f"{name}: {message}", *notes)), file=sys.stderr)
+            return 1
+
+    sys.exit(guarded(ending_in_a_line, name=name))
 
 
 def check_writable(folder: Path) -> None:
@@ -79,12 +64,6 @@ def check_writable(folder: Path) -> None:
             f"{str(folder)!r} must be a folder to write into: {str(nearest)!r} may not "
             "be written."
         )
-
-
-def _end(code: int, name: str, message: str, error: BaseException) -> NoReturn:
-    notes = getattr(error, "__notes__", ())
-    print(" ".join((f"{name}: {message}", *notes)), file=sys.stderr)
-    sys.exit(code)
 
 
 def _told(kind, error, trace) -> None:

@@ -8,6 +8,7 @@ one. The same command with --resume goes on where an interrupted run stood, and
 ends where an uninterrupted one ends.
 """
 
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from pipelines import building, runs
+from pipelines import building, distribution, runs
 from pipelines.building import Blueprint
 from pipelines.callbacks import (
     Curves,
@@ -31,12 +32,13 @@ from pipelines.callbacks import (
     StopOnDivergence,
     Validation,
 )
-from pipelines.configuration import Config, Resolved, resolve
+from pipelines.configuration import Config, Resolved, as_json, resolve
 from pipelines.data.examples import first_examples
 from pipelines.data.patches import PatchSource
 from pipelines.data.training import patch_source
+from pipelines.distribution import Group
 from pipelines.history import History
-from pipelines.keeping import Checkpoint, Keep
+from pipelines.keeping import Checkpoint, Keep, averaged_on, averaged_weights
 from xunit_keras.packages import require
 from xunit_keras.tasks import Example
 
@@ -53,7 +55,8 @@ def train(
     """Trains as configured, into the folder `config.out`.
 
     The folder is taken when the network has been built and all data has been read: a
-    training that cannot start leaves nothing behind.
+    training that cannot start leaves nothing behind. With JAX, all devices train, those
+    of processes that have joined this one among them.
 
     Args:
         config: A resolved configuration.
@@ -72,20 +75,36 @@ def train(
     """
     for package in ("matplotlib", "tensorboard", "filelock"):
         require(package, "train")
-    runs.check(config, resume)
+    group = distribution.group()
+    group.check(config.batch_size)
+    if group.is_first:
+        runs.check(config, resume)
+    group.agree(lambda: _told(config, resume), "arguments")
     network = network or building.blueprint(config)
     keras.utils.set_random_seed(config.seed)
-    model = building.compiled(config, network)
+    with group.spread():
+        model = building.compiled(config, network)
     kept = network.build()  # Computes in float32, however it was trained.
     source = patch_source(config)
+    group.agree(source.digest, "training data")
+    if not group.is_first:
+        _fit(config, resume, network, model, kept, source, [], group)
+        return model
     task = config.target.scored()
     images = first_examples(
         config.validation, task, config.data_root, config.validation_images
     )
     print(f"Validation: {config.validation}, {task}")
     with runs.claimed(config, resume, wait):
-        _fit(config, resume, network, model, kept, source, images)
+        _fit(config, resume, network, model, kept, source, images, group)
     return model
+
+
+def _told(config: Resolved, resume: bool) -> bytes:
+    """What all processes must be told alike: all but where files lie."""
+    told = as_json(config)
+    del told["data_root"], told["out"]
+    return json.dumps([told, resume], sort_keys=True).encode()
 
 
 def _fit(
@@ -96,39 +115,51 @@ def _fit(
     kept: keras.Model,
     source: PatchSource,
     images: list[Example],
+    group: Group,
 ) -> None:
-    """The training itself, in a folder that nobody else touches."""
+    """The training itself. The first process has a folder that nobody else touches."""
     out, task = config.out, config.target.scored()
     checkpoint = Checkpoint(out / "checkpoint.npz")
-    epoch = checkpoint.restore(model) if resume else 0
+    epoch = checkpoint.restore(model, group) if resume else 0
+    if config.fix_statistics and not epoch:
+        building.estimate_statistics(model, source.batches(stop=_STATISTICS_BATCHES))
+
+    def fit(callbacks):
+        with group.spread():
+            model.fit(
+                group.part(source.batches(start=epoch * config.every)),
+                initial_epoch=epoch,
+                epochs=config.steps // config.every,
+                steps_per_epoch=config.every,
+                shuffle=False,
+                # A bar of progress is for a terminal; a file gets a line a round.
+                verbose="auto" if sys.stdout.isatty() else 2,
+                callbacks=callbacks,
+            )
+
+    if not group.is_first:
+        fit([])
+        return
+    averaged = averaged_on(kept) if group.devices > 1 else averaged_weights
     history = History(out / "log.csv", epoch)
-    keep = Keep(kept, out / "model", config, network, history)
+    keep = Keep(kept, out / "model", config, network, history, averaged)
     if epoch:
         print(f"Going on from step {checkpoint.step} of {config.steps}.")
         # The process may have been killed between the checkpoint and the model.
         keep.write(model)
-    elif config.fix_statistics:
-        building.estimate_statistics(model, source.batches(stop=_STATISTICS_BATCHES))
     try:
-        model.fit(
-            source.batches(start=epoch * config.every),
-            initial_epoch=epoch,
-            epochs=config.steps // config.every,
-            steps_per_epoch=config.every,
-            shuffle=False,
-            # A bar of progress is for a terminal; a file gets a line a round.
-            verbose="auto" if sys.stdout.isatty() else 2,
-            callbacks=[
-                Validation(images, task),
+        fit(
+            [
+                Validation(images, task, averaged),
                 history,
                 Curves(history, out / "curves.png"),
-                Samples(out / "samples", images[0]),
+                Samples(out / "samples", images[0], averaged),
                 keras.callbacks.TensorBoard(out / "tensorboard"),
-                Pictures(out / "tensorboard" / "pictures", images[0], task),
+                Pictures(out / "tensorboard" / "pictures", images[0], task, averaged),
                 StopOnDivergence(config.validation),
                 checkpoint,
                 keep,
-            ],
+            ]
         )
     except program.Stopped as stop:
         stop.add_note(_advice(checkpoint, out))
@@ -164,15 +195,19 @@ def _verdict(history) -> str:
 
 def profile(config: Resolved, rounds: int = 10) -> None:
     """Prints how fast patches are made, and how fast training steps take them."""
+    group = distribution.group()
+    group.check(config.batch_size)
     source = patch_source(config)
-    model = building.compiled(config, building.blueprint(config))
-    batch = next(iter(source.batches()))
-    model.train_on_batch(*batch)
-    started = time.perf_counter()
-    for _ in range(rounds):
+    keras.utils.set_random_seed(config.seed)
+    with group.spread():
+        model = building.compiled(config, building.blueprint(config))
+        batch = next(group.part(source.batches()).as_numpy_iterator())
         model.train_on_batch(*batch)
+        started = time.perf_counter()
+        for _ in range(rounds):
+            model.train_on_batch(*batch)
     step = (time.perf_counter() - started) / rounds
-    batches = iter(source.batches())
+    batches = iter(group.part(source.batches()))
     next(batches)
     started = time.perf_counter()
     for _ in range(5 * rounds):
@@ -202,10 +237,11 @@ def main() -> None:
         Command, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
     )
     config = resolve(command.config)
-    if command.profile:
-        profile(config)
-    else:
-        train(config, resume=command.resume)
+    with distribution.joined():
+        if command.profile:
+            profile(config)
+        else:
+            train(config, resume=command.resume)
 
 
 if __name__ == "__main__":

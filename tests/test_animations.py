@@ -23,7 +23,7 @@ def double(batch):
 def restorer(**settings):
     network = Network("double", double, 3, ReceptiveField(2, 1))
     return Restorer(
-        lambda model, threads: network, "double", settings=Settings(**settings)
+        lambda model: network, "double", settings=Settings(**settings)
     )
 
 

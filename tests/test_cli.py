@@ -1,5 +1,6 @@
 """The command line, from arguments to files and exit codes."""
 
+import csv
 import json
 import os
 import subprocess
@@ -172,6 +173,41 @@ def test_skip_existing(models, folder, tmp_path, capsys):
     assert "already" in capsys.readouterr().out
     assert run(*arguments) == 0
     assert files.read(out / "a.png").pixels.shape == (9, 9)
+
+
+def test_shards_and_reports(models, folder, tmp_path, capsys):
+    source, good = folder
+    out, codes, rows, complaints = tmp_path / "out", [], [], []
+    for number in range(1, 5):
+        report = tmp_path / f"{number}.csv"
+        arguments = ("-i", source, "-o", out, "-m", models / "gray")
+        shard = ("--shard", f"{number}/4", "--report", report)
+        codes.append(run("restore", *arguments, *shard))
+        complaints += capsys.readouterr().err.splitlines()
+        with report.open(newline="", encoding="utf-8") as file:
+            part = list(csv.DictReader(file))
+        assert codes[-1] == any(row["error"] for row in part)
+        rows += part
+    assert written(out) == good
+    assert len(complaints) == 3  # Each shard passes over its own.
+    assert {Path(r["source"]).relative_to(source).as_posix() for r in rows} == {
+        *good,
+        "b/cut.jpg",
+        "text.png",
+    }
+    for row in rows:
+        name = Path(row["source"]).relative_to(source)
+        assert row["target"] == str(out / name)
+        assert float(row["seconds"]) > 0 and row["node"]
+        assert bool(row["error"]) == (name.as_posix() not in good)
+
+    single = tmp_path / "single"
+    files.write(single / "a.png", Photograph(pixels(9, 9)))
+    arguments = ("-i", single, "-o", out, "-m", models / "gray")
+    assert run("restore", *arguments, "--shard", "1/16") == 0
+    assert "has nothing in the shard 1/16" in capsys.readouterr().out
+    assert run("restore", *arguments, "--shard", "0/16") == 2
+    assert "from 1/N to N/N" in capsys.readouterr().err
 
 
 def test_results_below_the_photographs_are_not_restored_again(models, folder):

@@ -18,19 +18,22 @@ HEAVY = ("jax", "keras", "tensorflow", "torch")
 # The rooms of the package from the ground up. Whatever a file imports, at once or when
 # it is used, lies in its own room or in a lower story.
 STORIES = (
-    {"atomic", "discovery", "interrupts", "packages", "quiet"},
+    {"atomic", "discovery", "interrupts", "packages", "quiet", "shards"},
+    {"clusters", "reports"},
+    {"hub"},
     {"imaging"},
     {"runtime", "tasks"},
-    {"exporting.formats"},
+    {"exporting.formats", "model_card"},
     {"layers", "losses", "metrics", "optimizers"},
     {"graphs"},
     {"zoo"},
     {"models"},
     {"checkpoints", "exporting"},
-    {"choosing", "restoration", "sizes"},
+    {"choosing", "presets", "restoration", "sizes"},
     {"restorer"},
     {"animations", "video"},
-    {"benchmark", "demo", "photographs"},
+    {"benchmark", "demo", "photographs", "web"},
+    {"bulk"},
     {"cli"},
     {"__main__", "__init__"},
 )

@@ -34,7 +34,7 @@ def double(batch):
 def restorer(run=same, scale=1, channels=3, **settings):
     network = Network("trial", run, channels, ReceptiveField(scale, 1))
     return Restorer(
-        lambda model, threads: network, "trial", settings=Settings(**settings)
+        lambda model: network, "trial", settings=Settings(**settings)
     )
 
 

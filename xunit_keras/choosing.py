@@ -24,6 +24,12 @@ class Choice(NamedTuple):
     Attributes:
         model: Its name.
         reason: Why this one, for people to read.
+
+    Example:
+        >>> photograph = np.full((40, 60, 3), 0.5, np.float32)
+        >>> model, reason = xunit_keras.choose_model("derain", photograph)
+        >>> reason
+        'for RGB images'
     """
 
     model: str
@@ -43,6 +49,12 @@ def choose_model(task: str, image: np.ndarray, scale: float | None = None) -> Ch
 
     Raises:
         ValueError: There is no such task, or no released model that fits.
+
+    Example:
+        >>> photograph = np.full((40, 60), 0.5, np.float32)
+        >>> choice = xunit_keras.choose_model("sr", photograph, scale=2.5)
+        >>> xunit_keras.card(choice.model).scale
+        3
     """
     image = check_image(image)
     channels = 3 if image.ndim == 3 and image.shape[2] == 3 else 1

@@ -5,12 +5,11 @@ imported where it is used; a released model is restored with without it.
 """
 
 import contextlib
-import io
 import json
-import os
-import sys
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -25,7 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from xunit_keras import quiet, tasks
+from xunit_keras import clusters, quiet, reports, tasks, web
 from xunit_keras.exporting import formats
 from xunit_keras.runtime import engines, models
 from xunit_keras.runtime.engines.onnxruntime import DEVICES
@@ -50,6 +49,17 @@ else:
 _T = TypeVar("_T")
 _AUTO = "auto"
 _MOST_TOGETHER = 8
+# An option whose value may be left out.
+_Ray = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[HOST:PORT|auto|local]",
+        instance_from_str=lambda given: given[0] if given else clusters.LOCAL,
+        is_instance=lambda value: isinstance(value, str | None),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 _Model = Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL")]
 _EXTRAS = "; ".join(
     f"{engine.name}: pip install 'xunit-keras[{engine.extra}]'"
@@ -80,8 +90,9 @@ class Restore:
     folder with the same names and subfolders."""
 
     model: Annotated[str, tyro.conf.arg(aliases=("-m",), metavar="MODEL|auto")] = _AUTO
-    """A released model (see `xunit-keras list`), a model folder, a .keras file, or an
-    exported file. auto: the released one that fits --task and the photograph."""
+    """A released model (see `xunit-keras list`), a model folder, a .keras file, an
+    exported file, or an address on a hub, hf://user/name. auto: the released one that
+    fits --task and the photograph."""
 
     task: TaskName | None = None
     """What a model is chosen for; says which and why."""
@@ -121,6 +132,20 @@ class Restore:
     skip_existing: bool = False
     """Leave out the photographs whose result is there already."""
 
+    shard: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
+    """Restore the K-th of N parts of the folder, for machines side by side. A file
+    belongs to a part by its name, always to the same."""
+
+    ray: _Ray = None
+    """Restore a folder on all machines of a Ray cluster, which share it, by the address
+    of its head node; without an address, in processes of this machine. Results that are
+    there are left out. Needs: pip install 'xunit-keras[ray]'"""
+
+    report: Annotated[Path | None, tyro.conf.arg(metavar="NAME.csv|NAME.parquet")] = (
+        None
+    )
+    """Also write what became of each file: source, target, seconds, error, node."""
+
     engine: Annotated[
         EngineName | None,
         tyro.conf.arg(aliases=("-e",), help=f"What runs the model. {_EXTRAS}"),
@@ -137,41 +162,52 @@ class Restore:
 
     def run(self) -> int:
         """Restores; the exit code is 1 if a file failed."""
-        from xunit_keras import photographs
-
         settings = _used(self._settings)
-        plan = _used(
-            lambda: photographs.plan(self.input, self.output, self.skip_existing)
-        )
+        plan = _used(self._plan)
         for path, reason in plan.passed_over.items():
             _err.print(f"Passed over {path}: {reason}.")
         if not plan.jobs:
-            _out.print("Every result is there already.")
+            with self._report():
+                _out.print(
+                    "Every result is there already."
+                    if plan.existing
+                    else f"{self.input} has nothing in the shard {self.shard}."
+                )
             return 0
         failed = 0
         # A terminal shows the progress; who reads a log wants the names.
         listed = self.input.is_dir() and not _err.is_terminal
-        with _progress() as progress:
-            with quiet.silence():
-                restorer = self._restorer(settings, plan)
+        with _progress() as progress, self._report() as write:
             bar = progress.add_task("", total=len(plan.jobs))
-            shares = dict.fromkeys(range(len(plan.jobs)), 0.0)
+            begun: dict[int, float] = {}  # How much is done of each.
+            finished = 0
 
             def show(number: int, done: int, total: int) -> None:
-                shares[number] = done / max(total, 1)
-                progress.update(bar, completed=sum(shares.values()))
+                begun[number] = done / max(total, 1)
+                update()
 
-            results = photographs.restore_files(plan.jobs, restorer, show)
-            with contextlib.closing(results):
-                for number, (job, error) in enumerate(results, start=1):
-                    name = f"{job.source.name} ({number} of {len(plan.jobs)})"
-                    progress.update(bar, description=name)
-                    shares[number - 1] = 1.0
-                    if error is not None:
+            def update(**more) -> None:
+                completed = finished + sum([*begun.values()])
+                progress.update(bar, completed=completed, **more)
+
+            with self._outcomes(plan, settings, show) as outcomes:
+                for finished, outcome in enumerate(outcomes, start=1):
+                    source, target = outcome.job.source, outcome.job.target
+                    begun.pop(outcome.number, None)
+                    update(
+                        description=f"{source.name} ({finished} of {len(plan.jobs)})"
+                    )
+                    error = ""
+                    if outcome.error is not None:
                         failed += 1
-                        progress.console.print(_one_line(error, job.source))
+                        error = _one_line(outcome.error, source)
+                        progress.console.print(error)
                     elif listed:
-                        _out.print(f"{job.source} -> {job.target}")
+                        _out.print(f"{source} -> {target}")
+                    seconds, node = outcome.seconds, outcome.node
+                    write(reports.Row(str(source), str(target), seconds, error, node))
+        if self.ray and plan.existing:
+            _out.print(f"Left out {plan.existing} whose results are there.")
         done = len(plan.jobs) - failed
         _out.print(f"Restored {done} of {len(plan.jobs)} into {self.output}")
         return 1 if failed else 0
@@ -196,38 +232,106 @@ class Restore:
             compression=self.compression,
         )
 
-    def _restorer(self, settings, plan):
+    def _plan(self):
+        from xunit_keras import photographs
+        from xunit_keras.shards import Shard
+
+        if self.ray and not self.input.is_dir():
+            raise ValueError(
+                f"--ray restores a folder of photographs. Received: {str(self.input)!r}"
+            )
+        shard = None if self.shard is None else Shard.parse(self.shard)
+        skip_existing = self.skip_existing or self.ray is not None
+        return photographs.plan(self.input, self.output, skip_existing, shard)
+
+    @contextlib.contextmanager
+    def _report(self):
+        """What takes the rows of a report."""
+        if self.report is None:
+            yield lambda row: None
+            return
+        path = self.report
+        with contextlib.ExitStack() as stack:
+            yield _used(lambda: stack.enter_context(reports.writing(path)), path)
+
+    @contextlib.contextmanager
+    def _outcomes(self, plan, settings, show):
+        """What becomes of the photographs, one by one."""
+        from xunit_keras import photographs
+
+        if self.ray:
+            with self._outcomes_on_ray(plan, settings, self.ray) as outcomes:
+                yield outcomes
+            return
+        together = 1
+        with quiet.silence():
+            if self.threads is None and self.device == "cpu" and self._is_light():
+                together = min(len(plan.jobs), _processors())
+            make = self._make_restorer(settings, self.model, self.threads)
+            restorer = self._used_model(lambda: make(together=together, tell=_tell))
+        results = photographs.restore_files(plan.jobs, restorer, show)
+        with contextlib.closing(results):
+            yield results
+
+    @contextlib.contextmanager
+    def _outcomes_on_ray(self, plan, settings, address: str):
+        from xunit_keras import bulk
+
+        model, seen = self.model, []
+        if model != _AUTO:
+            model, seen = self._used_model(lambda: bulk.named_everywhere(self.model))
+        threads = self.threads or 1
+        make = self._make_restorer(settings, model, threads)
+        if self.device == "cpu" and self._is_light():
+            with quiet.silence():
+                self._used_model(
+                    make
+                )  # What is wrong with the command is told at once.
+        try:
+            with clusters.connect(address) as cluster:
+                has_gpu = self.device == "cuda" or (
+                    self.device == "auto" and cluster.has_gpus()
+                )
+                yield bulk.restore_files(
+                    plan.jobs,
+                    make,
+                    cluster,
+                    self.output,
+                    clusters.Needs(threads, int(has_gpu)),
+                    seen,
+                    _tell,
+                )
+        except (clusters.ClusterError, ImportError) as error:
+            raise UsageError(_one_line(error, "")) from error
+
+    def _make_restorer(self, settings, model, threads):
         from xunit_keras import restoration
         from xunit_keras.restorer import Restorer
 
-        def open_network(model, threads):
-            return restoration.open_network(
-                model,
-                self.engine,
-                self.threads if threads is None else threads,
-                self.tile_overlap,
-                tile=self.tile,
-                device=self.device,
-                precision=self.precision,
-            )
-
-        chosen = self.model == _AUTO
-        together = 1
-        if self.threads is None and self.device == "cpu":
-            ready = chosen or restoration.runs_on_onnxruntime(self.model)
-            if ready and self.engine in (None, models.READY_ENGINE):
-                together = min(len(plan.jobs), _processors())
-        return _used(
-            lambda: Restorer(
-                open_network,
-                None if chosen else self.model,
-                self.task,
-                settings,
-                together,
-                _out.print,
-            ),
-            "" if chosen else self.model,
+        open_network = partial(
+            restoration.open_network,
+            engine=self.engine,
+            threads=threads,
+            tile_overlap=self.tile_overlap,
+            tile=self.tile,
+            device=self.device,
+            precision=self.precision,
         )
+        chosen = None if model == _AUTO else model
+        return partial(Restorer, open_network, chosen, self.task, settings)
+
+    def _is_light(self) -> bool:
+        """Whether ONNX Runtime does it, without Keras."""
+        from xunit_keras import restoration
+
+        if self.engine not in (None, models.READY_ENGINE):
+            return False
+        return self.model == _AUTO or self._used_model(
+            lambda: restoration.runs_on_onnxruntime(self.model)
+        )
+
+    def _used_model(self, call: Callable[[], _T]) -> _T:
+        return _used(call, "" if self.model == _AUTO else self.model)
 
 
 @dataclass(frozen=True)
@@ -465,6 +569,32 @@ class Benchmark:
         return 0
 
 
+@dataclass(frozen=True)
+class Web:
+    """Serve the page that restores in a browser, to this machine alone.
+
+    No photograph leaves the browser. `make web` builds the page.
+    """
+
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = web.PORT
+    """Where it is served; 0 takes any port that is free."""
+
+    open: bool = False
+    """Also open it in the browser."""
+
+    def run(self) -> int:
+        """Serves until Ctrl-C."""
+        server = _used(lambda: web.server(web.find_page(), self.port))
+        url = f"http://{web.HOST}:{server.server_port}/"
+        with server:
+            _out.print(f"The page is at {url} until you press Ctrl-C.")
+            if self.open:
+                webbrowser.open(url)
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+        return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -474,12 +604,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 if a file failed; 2 if the command cannot start as given.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # Names of files may hold what a terminal or a pipe cannot show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     command = tyro.cli(
-        Restore | List | Card | Demo | Convert | Export | Benchmark,
+        Restore | List | Card | Demo | Convert | Export | Benchmark | Web,
         prog="xunit-keras",
         description="Restores photographs with small neural networks.",
         args=arguments,
@@ -494,11 +620,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _processors() -> int:
     """How many photographs are restored at once at most."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # Not on macOS and Windows.
-        count = os.cpu_count() or 1
-    return min(count, _MOST_TOGETHER)
+    return min(clusters.processors(), _MOST_TOGETHER)
+
+
+def _tell(name, choices) -> None:
+    parts = (f"{choice.model} ({choice.reason})" for choice in choices)
+    _out.print(f"{name}: {', then '.join(parts)}")
 
 
 def _progress() -> Progress:

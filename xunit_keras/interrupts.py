@@ -1,6 +1,7 @@
 """How programs end that are interrupted: in a sentence, with the signal's exit code."""
 
 import contextlib
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,17 @@ INTERRUPTED, TERMINATED = 130, 143
 
 class Terminated(BaseException):
     """The system asks the process to end."""
+
+
+Stopped = (KeyboardInterrupt, Terminated)
+"""What is raised where a program is told to stop. Whoever knows what was done so far
+adds it as a note."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of a program that an error ends."""
+    codes = {KeyboardInterrupt: INTERRUPTED, Terminated: TERMINATED}
+    return codes.get(type(error), 1)
 
 
 @contextlib.contextmanager
@@ -31,25 +43,33 @@ def termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def guarded(main: Callable[[], int | None], advice: str) -> int:
+def guarded(main: Callable[[], int | None], advice: str = "", name: str = "") -> int:
     """Runs a program; an interruption ends it in a sentence.
 
     Args:
         main: The program. Gives its exit code.
-        advice: What to say of what was done so far.
+        advice: What to say of what was done so far, before the notes of the
+            interruption.
+        name: Of the program, to begin the sentence with.
 
     Returns:
-        The exit code: that of `main`, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: that of `main`, 130 after Ctrl-C, 143 after SIGTERM, 1 where
+        nobody reads the output any more.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what a terminal or a pipe cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with termination_raises():
         try:
             return main() or 0
-        except KeyboardInterrupt:
-            print(f"Interrupted. {advice}", file=sys.stderr)
-            return INTERRUPTED
-        except Terminated:
-            print(f"Terminated. {advice}", file=sys.stderr)
-            return TERMINATED
+        except Stopped as stop:
+            is_ctrl_c = isinstance(stop, KeyboardInterrupt)
+            word = "interrupted." if is_ctrl_c else "terminated."
+            said = f"{name}: {word}" if name else word.capitalize()
+            parts = (said, advice, *getattr(stop, "__notes__", ()))
+            print(" ".join(filter(None, parts)), file=sys.stderr)
+            return exit_code(stop)
         except BrokenPipeError:
             # Nobody reads any more. Keep the interpreter from saying so at the end.
             sys.stdout = None

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+import platform
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ import numpy as np
 from xunit_keras import animations, video
 from xunit_keras.imaging import files
 from xunit_keras.restorer import Progress, Restorer
+from xunit_keras.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,31 @@ class Plan:
     passed_over: dict[Path, str] = field(default_factory=dict)
 
 
-def plan(source: Path, target: Path, skip_existing: bool = False) -> Plan:
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photograph.
+
+    Attributes:
+        number: Its place among the jobs.
+        job: Which.
+        error: What was wrong, if anything was.
+        seconds: How long it took; None if nobody knows.
+        node: The machine that worked on it; empty if nobody knows.
+    """
+
+    number: int
+    job: Job
+    error: Exception | None
+    seconds: float | None
+    node: str
+
+
+def plan(
+    source: Path,
+    target: Path,
+    skip_existing: bool = False,
+    shard: Shard | None = None,
+) -> Plan:
     """Which file is to become which.
 
     Args:
@@ -53,6 +80,7 @@ def plan(source: Path, target: Path, skip_existing: bool = False) -> Plan:
         target: A file or a folder; a folder of photographs gives a folder with the
             same names and subfolders.
         skip_existing: Leave out photographs whose result is there.
+        shard: Take this part of the folder only.
 
     Raises:
         ValueError: There is nothing to restore, or a result would replace a
@@ -60,14 +88,26 @@ def plan(source: Path, target: Path, skip_existing: bool = False) -> Plan:
     """
     passed_over: dict[Path, str] = {}
     if source.is_dir():
-        jobs, passed_over = _folder_jobs(source, target)
+        found, passed_over = _found(source, target)
+        sources = {_resolved(path) for path in found}
+        if shard is not None:
+            found = [f for f in found if shard.holds(f.relative_to(source))]
+            passed_over = {
+                path: reason
+                for path, reason in passed_over.items()
+                if shard.holds(path.relative_to(source))
+            }
+        jobs = [_job_in(f, target / f.relative_to(source)) for f in found]
+    elif shard is not None:
+        raise ValueError(
+            f"A shard is a part of a folder. Received: {str(source)!r}, shard {shard}"
+        )
     elif source.exists():
         if target.is_dir():
             target /= source.name
-        jobs = [_job(source, target)]
+        jobs, sources = [_job(source, target)], {_resolved(source)}
     else:
         raise ValueError(f"There is no file or folder {str(source)!r}.")
-    sources = {_resolved(job.source) for job in jobs}
     for job in jobs:
         if _resolved(job.target) in sources:
             raise ValueError(
@@ -133,7 +173,7 @@ def restore_files(
     jobs: Sequence[Job],
     restorer: Restorer,
     progress: Callable[[int, int, int], None] | None = None,
-) -> Generator[tuple[Job, Exception | None], None, None]:
+) -> Generator[Outcome, None, None]:
     """Restores files, as many at once as the restorer says.
 
     An interruption leaves whole files only: what is half done is taken back.
@@ -145,30 +185,32 @@ def restore_files(
             there is; by several threads.
 
     Yields:
-        Each job, in their order, and what was wrong with it.
+        What became of each, in the order of the jobs.
     """
     stopped = threading.Event()
+    node = platform.node()
 
-    def work(number: int, job: Job) -> None:
+    def work(number: int, job: Job) -> Outcome:
         def report(done: int, total: int) -> None:
             if stopped.is_set():
                 raise CancelledError
             if progress is not None:
                 progress(number, done, total)
 
-        restore_file(job, restorer, report)
+        started = time.perf_counter()
+        error = None
+        try:
+            restore_file(job, restorer, report)
+        # Whatever is wrong with one file, the others go on.
+        except Exception as problem:
+            error = problem
+        return Outcome(number, job, error, time.perf_counter() - started, node)
 
     with ThreadPoolExecutor(restorer.together) as pool:
         try:
             results = [pool.submit(work, *item) for item in enumerate(jobs)]
-            for job, result in zip(jobs, results, strict=True):
-                error = None
-                try:
-                    result.result()
-                # Whatever is wrong with one file, the others go on.
-                except Exception as problem:
-                    error = problem
-                yield job, error
+            for result in results:
+                yield result.result()
         finally:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -210,7 +252,8 @@ def _job(source: Path, target: Path) -> Job:
     return Job(source, target, is_animation)
 
 
-def _folder_jobs(source: Path, target: Path) -> tuple[list[Job], dict[Path, str]]:
+def _found(source: Path, target: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The photographs in a folder, and what is passed over, with the reason."""
     if target.exists() and not target.is_dir():
         raise ValueError(
             "A folder of photographs gives a folder, and the output is a file. "
@@ -232,7 +275,7 @@ def _folder_jobs(source: Path, target: Path) -> tuple[list[Job], dict[Path, str]
             f"There are no photographs in {str(source)!r}. "
             f"Known suffixes: {', '.join(files.SUFFIXES)}"
         )
-    return [_job_in(f, target / f.relative_to(source)) for f in found], passed_over
+    return found, passed_over
 
 
 def _job_in(source: Path, target: Path) -> Job:

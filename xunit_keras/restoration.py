@@ -85,6 +85,11 @@ def restore(
         ValueError: The image or another argument is not as above, there is no such
             model, or it does not work on images, on tiles or on the engine.
         ImportError: The package of the engine is missing.
+
+    Example:
+        >>> photograph = np.full((30, 40, 3), 200, np.uint8)
+        >>> xunit_keras.restore(photograph, "xsrcnn-f-x3").shape
+        (90, 120, 3)
     """
     image = restoring.check_image(image)
     tile = check_tile(tile)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from xunit_keras.choosing import choose_model, released
+from xunit_keras.choosing import Choice, choose_model, released
 from xunit_keras.imaging.alpha import fill_transparent
 from xunit_keras.imaging.files.writing import COMPRESSION
 from xunit_keras.imaging.pixels import from_float, to_float
@@ -28,6 +28,9 @@ The activations take 1 to 2 kB a pixel. On what is larger, all threads work toge
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is in all."""
+
+Tell = Callable[[str, tuple[Choice, ...]], object]
+"""Called with the name of an image and the models chosen for it, in their turn."""
 
 Band = tuple[np.ndarray, np.ndarray | None]
 """Some rows, and as many of the transparency, if there is any."""
@@ -154,15 +157,15 @@ class Restorer:
     Several threads may ask at once. Each model is opened once, when it is first needed.
 
     Args:
-        open_network: Opens a model with so many threads; None leaves them to the
-            engine.
+        open_network: Opens a model; the argument `threads`, where it is given, says
+            with how many.
         model: A model for all images; None to choose among the released ones.
         task: What to choose for.
         settings: How images are restored.
         together: How many images are restored at the same time. If more than one, the
             small ones are, with one thread each: for engines that can be told how many
             threads there are.
-        tell: Is told once of each choice, in a sentence.
+        tell: Is told once of each choice.
 
     Raises:
         ValueError: There is no such model or none for such a task, or it does not
@@ -172,12 +175,12 @@ class Restorer:
 
     def __init__(
         self,
-        open_network: Callable[[str, int | None], Network],
+        open_network: Callable[..., Network],
         model: str | None = None,
         task: str | None = None,
         settings: Settings | None = None,
         together: int = 1,
-        tell: Callable[[str], None] = lambda text: None,
+        tell: Tell = lambda name, choices: None,
     ):
         self.settings = settings or Settings()
         self.together = together
@@ -237,8 +240,7 @@ class Restorer:
         models = tuple(choice.model for choice in choices)
         if models not in self._told:
             self._told.add(models)
-            parts = (f"{choice.model} ({choice.reason})" for choice in choices)
-            self._tell(f"{name}: {', then '.join(parts)}")
+            self._tell(name, tuple(choices))
         return models
 
     def _known(self, model: str) -> Network:
@@ -248,7 +250,8 @@ class Restorer:
 
     def _network(self, model: str, threads: int | None) -> Network:
         if (model, threads) not in self._opened:
-            self._opened[model, threads] = self._open_network(model, threads)
+            given = {} if threads is None else {"threads": threads}
+            self._opened[model, threads] = self._open_network(model, **given)
         return self._opened[model, threads]
 
 

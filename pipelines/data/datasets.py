@@ -7,10 +7,10 @@ a set, add an entry to `PUBLISHED`, or to `MADE` if it is made on the fly.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -136,6 +136,27 @@ class DataNotFoundError(ValueError):
 _Item = TypeVar("_Item")
 
 
+class Lazy(Generic[_Item]):
+    """Items that are made when they are asked for, each time anew.
+
+    Args:
+        make: Makes one.
+        sources: Of what.
+    """
+
+    def __init__(self, make: Callable[[Any], _Item], sources: "Sequence[Any] | Lazy"):
+        self.make, self.sources = make, sources
+
+    def __len__(self):
+        return len(self.sources)
+
+    def __getitem__(self, number: int) -> _Item:
+        return self.make(self.sources[number])
+
+    def __iter__(self) -> Iterator[_Item]:
+        return map(self.make, self.sources)
+
+
 def data_root(root: Path | None = None) -> Path:
     """The folder of the published sets: `root`, `$XUNIT_KERAS_DATA`, or `data`."""
     return Path(root or os.environ.get(ROOT_VARIABLE) or "data")
@@ -186,7 +207,7 @@ def files(name: str, root: Path | None = None) -> list[Path]:
     return found
 
 
-def read(name: str, root: Path | None = None) -> Iterator[Photograph | Unreadable]:
+def read(name: str, root: Path | None = None) -> Iterable[Photograph | Unreadable]:
     """The images of a data set, one by one, in a fixed order.
 
     Args:
@@ -196,7 +217,8 @@ def read(name: str, root: Path | None = None) -> Iterator[Photograph | Unreadabl
 
     Returns:
         The photographs, and something in the place of those that cannot be used:
-        damaged ones, and others than 8-bit gray or RGB.
+        damaged ones, and others than 8-bit gray or RGB. `Lazy`, but for those of
+        TensorFlow Datasets.
 
     Raises:
         DataNotFoundError: There is no such data set; told at the call, not at the
@@ -204,11 +226,11 @@ def read(name: str, root: Path | None = None) -> Iterator[Photograph | Unreadabl
         ValueError: A download failed.
     """
     if name in MADE:
-        return (Photograph(*item) for item in MADE[name]().items())
+        return Lazy(lambda item: Photograph(*item), [*MADE[name]().items()])
     if name not in PUBLISHED and not Path(name).exists():
         return _tfds(name)
     folder = _folder(name, root)
-    return (_decoded(path, folder) for path in files(name, root))
+    return Lazy(lambda path: _decoded(path, folder), files(name, root))
 
 
 def photographs(name: str, root: Path | None = None) -> Iterator[Photograph]:
@@ -235,7 +257,7 @@ def has_pairs(name: str, root: Path | None = None) -> bool:
     return all((_folder(name, root) / side).is_dir() for side in (RAINY, CLEAN))
 
 
-def read_pairs(name: str, root: Path | None = None) -> Iterator[Pair | Unreadable]:
+def read_pairs(name: str, root: Path | None = None) -> Lazy[Pair | Unreadable]:
     """The rainy and clean photographs of a folder with `rainy/` and `clean/`.
 
     Args:
@@ -261,7 +283,7 @@ def read_pairs(name: str, root: Path | None = None) -> Iterator[Pair | Unreadabl
             f"{RAINY}/ and {CLEAN}/ of {str(folder)!r} must hold files of the same "
             f"names. Without partner: {', '.join(alone[:5])}"
         )
-    return (_pair(paths, folders) for paths in zip(*sides, strict=True))
+    return Lazy(lambda paths: _pair(paths, folders), [*zip(*sides, strict=True)])
 
 
 def streak_masks(name: str, root: Path | None = None) -> Iterator[np.ndarray]:

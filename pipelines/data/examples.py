@@ -1,6 +1,6 @@
 """Test images: the photographs of a data set, degraded as a task says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from xunit_keras.tasks import Example, Task
 
 def examples(
     name: str, task: Task, root: Path | None = None
-) -> Iterator[Example | Unreadable]:
+) -> Iterable[Example | Unreadable]:
     """Degrades the images of a data set as `task.scored()` says, one by one.
 
     Rain is scored on pairs, and on the sets that are made on the fly, which get drawn
@@ -25,7 +25,7 @@ def examples(
 
     Returns:
         The test images, and something in the place of those that cannot be read or
-        are too small to be scored.
+        are too small to be scored. `Lazy`, but for those of TensorFlow Datasets.
 
     Raises:
         ValueError: The data set is not there, or holds no pairs where it must; told
@@ -36,6 +36,8 @@ def examples(
         items = datasets.read_pairs(name, root)
     else:
         items = datasets.read(name, root)
+    if isinstance(items, datasets.Lazy):
+        return datasets.Lazy(lambda item: _example(item, task), items)
     return (_example(item, task) for item in items)
 
 

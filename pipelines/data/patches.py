@@ -6,6 +6,7 @@ coordinates. As the batch of a step depends on nothing but the seed and the step
 number, it is the same on one thread or many, and training resumes exactly.
 """
 
+import hashlib
 import operator
 from collections.abc import Iterable
 from itertools import compress
@@ -166,6 +167,15 @@ class PatchSource:
         return steps.map(
             self.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         ).prefetch(tf.data.AUTOTUNE)
+
+    def digest(self) -> bytes:
+        """What differs between sources that draw from other images."""
+        digest = hashlib.sha256()
+        for pool in (self.clean, self.degraded, self.overlays):
+            if pool is not None:
+                for part in (pool.heights, pool.widths, pool.pixels):
+                    digest.update(part.numpy().data)
+        return digest.digest()
 
     def batch(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The batch of one step: degraded and clean patches."""

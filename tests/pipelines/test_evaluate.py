@@ -1,8 +1,10 @@
 """Scores, from the image to the files and the table."""
 
 import csv
+import importlib.util
 import json
 import math
+import subprocess
 import sys
 from fractions import Fraction
 
@@ -275,3 +277,53 @@ def test_errors_are_sentences(tmp_path, model, monkeypatch, capsys, arguments, m
     code, _, errors = ended(monkeypatch, capsys, *arguments)
     assert code == 1 and message in errors and errors.count("\n") == 1
     assert errors.startswith("evaluate.py: ")
+
+
+# ------------------------------------------------------------------- on a cluster
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="needs the extra `ray`"
+)
+def test_scores_on_ray_are_those_of_one_process(pictures, tmp_path):
+    """Digit by digit, in the same order, with the same images left out."""
+    (pictures / "1.5.png").write_bytes(b"not an image")
+    seen = []
+    for options in ((), ("--ray", "local")):
+        folder = tmp_path / f"scored{len(options)}"
+        result = subprocess.run(
+            [
+                *(sys.executable, evaluate.__file__, "--model", "xdncnn-gray-sigma25"),
+                *("--data", pictures, "sample", "--limit", "3", *options),
+                *("--csv", folder / "scores.csv", "--json", folder / "scores.json"),
+                *("--save-images", folder / "sheets"),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 1, result.stderr
+        complaint = result.stderr.splitlines()[-1]  # Behind those of TensorFlow.
+        assert complaint == "evaluate.py: 1 of 6 images were left out."
+        files = {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        assert len(files) == 2 + 5
+        # Bars of progress leave empty lines.
+        seen.append(([line for line in result.stdout.splitlines() if line], files))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "sample", "--ray", "127.0.0.1:1"), "Nobody answers at"),
+        (("--data", "nowhere", "--ray", "local"), "nowhere"),
+    ],
+)
+def test_what_a_cluster_cannot_do(model, monkeypatch, capsys, arguments, message):
+    arguments = ("--model", model, "--sigma", 25, *arguments)
+    code, _, errors = ended(monkeypatch, capsys, *arguments)
+    assert code == 1 and message in errors and errors.count("\n") == 1

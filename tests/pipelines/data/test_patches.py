@@ -41,6 +41,21 @@ def test_a_batch_is_a_function_of_seed_and_step(photographs):
     assert np.abs(first[0][1] - other[0][1]).max() > 0
 
 
+def test_sources_of_other_images_have_another_digest(photographs):
+    task = tasks.create("denoise")
+    digests = [
+        PatchSource(images, task, 12, batch, seed).digest()
+        for images, batch, seed in (
+            (photographs, 8, 0),
+            (photographs, 4, 1),
+            (photographs[::-1], 8, 0),
+            ([photographs[0], 255 - photographs[1]], 8, 0),
+        )
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
 RECORDED = {
     "gray": "f73d87d01c065342",
     "blind": "b35b5d64a56581e4",
