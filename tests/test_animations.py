@@ -22,9 +22,7 @@ def double(batch):
 
 def restorer(**settings):
     network = Network("double", double, 3, ReceptiveField(2, 1))
-    return Restorer(
-        lambda model: network, "double", settings=Settings(**settings)
-    )
+    return Restorer(lambda model: network, "double", settings=Settings(**settings))
 
 
 def frames(transparent=False):

@@ -33,9 +33,7 @@ def double(batch):
 
 def restorer(run=same, scale=1, channels=3, **settings):
     network = Network("trial", run, channels, ReceptiveField(scale, 1))
-    return Restorer(
-        lambda model: network, "trial", settings=Settings(**settings)
-    )
+    return Restorer(lambda model: network, "trial", settings=Settings(**settings))
 
 
 def ramps(number, height, width):
