@@ -1,5 +1,6 @@
 """Nodes of Ray on this machine, each a tree of processes of its own."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -62,7 +63,8 @@ class Nodes:
         """Ends all processes of a node, without a word."""
         process = self.processes[number]
         for member in members(process.pid):
-            os.kill(member, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # Some end with others.
+                os.kill(member, signal.SIGKILL)
         process.wait()
 
     def stop(self):

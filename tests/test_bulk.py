@@ -196,7 +196,7 @@ def test_what_models_are_called_on_other_machines(tmp_path, monkeypatch, model):
 
 
 def test_the_same_as_without_ray(tmp_path):
-    """Good and bad files in one run; what is there is left; and then all are bad."""
+    """Good and bad files in one run, and what is there is left."""
     source = make(tmp_path / "in", 6, 60)
     (source / "text.png").write_text("This is no image.")
     plain, spread = tmp_path / "plain", tmp_path / "spread"
@@ -219,6 +219,23 @@ def test_the_same_as_without_ray(tmp_path):
             assert there.error == row.error and there.seconds > 0 and there.node
     assert not rows
     assert list(printed.splitlines()[:-2]) != []
+
+
+@pytest.mark.slow
+def test_a_folder_of_bad_files(tmp_path):
+    source = make(tmp_path / "in", 4)
+    bad = sorted(path for path in source.rglob("*") if path.is_file())
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:40])
+    report = tmp_path / "report.csv"
+    code, printed, complaints = run(
+        source, tmp_path / "out", "--report", report, "--ray"
+    )
+    assert code == 1 and "Restored 0 of 4" in printed
+    assert len(complaints.splitlines()) == 4
+    assert sorted(row.source for row in read(report)) == list(map(str, bad))
+    assert all(row.error for row in read(report))
+    assert not contents(tmp_path / "out")
 
 
 def test_ray_is_for_folders(tmp_path):
@@ -316,7 +333,7 @@ def test_an_interruption_ends_the_actors(forty, tmp_path, number, code):
 def test_nodes_that_cannot_do_the_work(nodes, tmp_path):
     """One without the package; one that does not share the folder; and what GPUs do."""
     source = make(tmp_path / "in", 4)
-    nodes.start()
+    nodes.start(cwd=tmp_path)
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text(
