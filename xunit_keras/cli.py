@@ -6,7 +6,6 @@ imported where it is used; a released model is restored with without it.
 
 import contextlib
 import json
-import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from xunit_keras import clusters, quiet, reports, tasks, web
+from xunit_keras import clusters, quiet, reports, tasks
 from xunit_keras.exporting import formats
 from xunit_keras.runtime import engines, models
 from xunit_keras.runtime.engines.onnxruntime import DEVICES
@@ -576,7 +575,7 @@ class Web:
     No photograph leaves the browser. `make web` builds the page.
     """
 
-    port: Annotated[int, tyro.conf.arg(metavar="N")] = web.PORT
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8000
     """Where it is served; 0 takes any port that is free."""
 
     open: bool = False
@@ -584,6 +583,10 @@ class Web:
 
     def run(self) -> int:
         """Serves until Ctrl-C."""
+        import webbrowser
+
+        from xunit_keras import web
+
         server = _used(lambda: web.server(web.find_page(), self.port))
         url = f"http://{web.HOST}:{server.server_port}/"
         with server:

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PORT = 8000
 HOST = "127.0.0.1"
 
 _BUILT = Path(__file__).resolve().parents[1] / "web" / "dist"
@@ -43,7 +42,7 @@ def find_page() -> Path:
     )
 
 
-def server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
+def server(folder: Path, port: int) -> ThreadingHTTPServer:
     """A server of a folder on loopback, with the headers that give a page threads.
 
     Args:
