@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from pipelines.configuration import Resolved
-from xunit_keras import zoo
+from pipelines.initializing import start_from
 from xunit_keras.layers import FusedBatchNormalization, XUnit
 from xunit_keras.losses import CenterMeanSquaredError
 from xunit_keras.models import registry
@@ -39,7 +39,7 @@ def blueprint(config: Resolved) -> Blueprint:
     def build():
         model = network.build(**arguments)
         if config.init:
-            zoo.load_weights(model, config.init)
+            start_from(model, config.init)
         return model
 
     return Blueprint(network.name, arguments, build)

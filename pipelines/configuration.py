@@ -86,9 +86,10 @@ class Config:
     Default: the builder's."""
 
     init: str | None = None
-    """Start from these weights: a released model, or a .weights.h5 file. Only their
-    shapes must fit: a network for one scale or noise level may start from one for
-    another."""
+    """Start from these weights: a released model, the model/ of a run, or a .weights.h5
+    file. Their shapes must fit: a network for one noise level may start from one for
+    another. Of a model, depthwise kernels may have another side, and the last
+    convolution other outputs, as a pixel shuffle by another factor needs."""
 
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""

@@ -59,7 +59,7 @@ def test_residual_networks_predict_what_is_lost():
         ({"kernel_size": 4}, "kernel_size"),
         ({"init": "nobody"}, "no model 'nobody'"),
         ({"init": "nothing.weights.h5"}, "no weights file"),
-        ({"init": "xsrcnn-f-x3"}, "do not fit the model 'xdncnn'"),
+        ({"init": "xsrcnn-f-x3"}, "do not fit the model 'xdncnn': conv_1"),
     ],
 )
 def test_what_the_builder_refuses(changes, message):
