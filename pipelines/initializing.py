@@ -11,8 +11,8 @@ from xunit_keras import zoo
 def start_from(model: keras.Model, source: str) -> None:
     """Gives a network the weights that another one has learned.
 
-    Two things may differ where the source says what network it is (a released model, the
-    `model/` of a run): depthwise kernels of another side are cut or padded with
+    Two things may differ where the source says what network it is (a released model,
+    the `model/` of a run): depthwise kernels of another side are cut or padded with
     zeros around their center, and a last convolution with other outputs, as networks
     with a pixel shuffle have for another factor, starts anew. What does is printed.
 
