@@ -1,6 +1,6 @@
 """Filters that a number of parameters buys, by arithmetic."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -140,6 +140,58 @@ def filters_for_budget(
             "another budget, fewer convolutions or smaller kernels."
         )
     return split(best)
+
+
+def equal_filters(
+    budget: int,
+    kernels: Sequence[int],
+    multiple: int,
+    channels: int = 1,
+    xunit_kernel: int | None = None,
+    tolerance: float = 0.2,
+    xunit_form: str = "standard",
+    outputs: int | None = None,
+) -> tuple[int, ...]:
+    """The same filters for all convolutions, a multiple of a number, within a budget.
+
+    Engines keep channels in blocks of 8 or 16, and compute others at a loss.
+
+    Args:
+        budget: Parameters at most, as `count_chain` counts them.
+        kernels: See `count_chain`; at least two.
+        multiple: What the filters are a multiple of.
+        channels: See `count_chain`.
+        xunit_kernel: See `count_chain`.
+        tolerance: Part of the budget that may be left.
+        xunit_form: See `count_chain`.
+        outputs: See `count_chain`.
+
+    Returns:
+        Filters of all convolutions but the last.
+
+    Raises:
+        ValueError: All such networks are larger than the budget, or leave more of it.
+    """
+    budget = whole_number(least=None, budget=budget)
+    multiple = whole_number(filter_multiple=multiple)
+    hidden = len(kernels) - 1
+
+    def total(blocks):
+        filters = (blocks * multiple,) * hidden
+        return count_chain(
+            kernels, filters, channels, xunit_kernel, xunit_form, outputs
+        ).total
+
+    # A filter has at least one parameter, and the total grows with every filter.
+    blocks = bisect_right(range(1, budget + 1), budget, key=total)
+    if not blocks or total(blocks) < (1 - tolerance) * budget:
+        raise ValueError(
+            f"{len(kernels)} convolutions with kernels {'-'.join(map(str, kernels))} "
+            f"and a multiple of {multiple} filters cannot have {1 - tolerance:.0%} to "
+            f"100% of {budget:,} parameters: the next have {total(max(blocks, 1)):,} "
+            f"and {total(max(blocks, 1) + 1):,}."
+        )
+    return (blocks * multiple,) * hidden
 
 
 def _integers(**given) -> tuple[int, ...]:

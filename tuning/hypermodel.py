@@ -19,9 +19,10 @@ import keras_tuner
 from pipelines import building
 from pipelines.building import Blueprint
 from pipelines.configuration import Resolved
-from tuning.budget import count_chain, filters_for_budget
+from tuning.budget import count_chain, equal_filters, filters_for_budget
 from xunit_keras.graphs.counting import ParameterCount
 from xunit_keras.layers import BicubicUpsampling, XUnit, ZeroMeanHeNormal
+from xunit_keras.layers.xunit import FORMS
 from xunit_keras.models.building import (
     Start,
     add_to_image,
@@ -53,6 +54,7 @@ class Architecture:
         upsampling: Where super resolution enlarges: `"pre"` the image, bicubically,
             before all convolutions, as in `xsrcnn_f`; `"post"` what the last of them
             gives, by a pixel shuffle, as in `xespcn`.
+        xunit_form: See `XUnit`.
     """
 
     kernels: tuple[int, ...]
@@ -62,6 +64,7 @@ class Architecture:
     scale: int = 1
     residual: bool = True
     upsampling: Literal["pre", "post"] = "pre"
+    xunit_form: str = "standard"
 
     @property
     def outputs(self) -> int:
@@ -76,14 +79,18 @@ class Architecture:
             self.filters,
             self.channels,
             self.xunit_kernel,
-            outputs=self.outputs,
+            self.xunit_form,
+            self.outputs,
         )
 
     @property
     def activation(self) -> str:
-        """`"ReLU"`, or XUnit with its kernel."""
+        """`"ReLU"`, or XUnit with its kernel and its form."""
         kernel = self.xunit_kernel
-        return "ReLU" if kernel is None else f"XUnit {kernel}x{kernel}"
+        if kernel is None:
+            return "ReLU"
+        form = "" if self.xunit_form == "standard" else f"{self.xunit_form} "
+        return f"{form}XUnit {kernel}x{kernel}"
 
     def __str__(self) -> str:
         count = self.parameters
@@ -118,7 +125,7 @@ class Architecture:
                 start = super_resolution_start(self.residual)
             elif self.residual:
                 start = start._replace(first=ZeroMeanHeNormal())
-        units: dict[str, Any] = dict(start.xunit)
+        units: dict[str, Any] = {**start.xunit, "form": self.xunit_form}
         *hidden, last = self.kernels
         for i, (filters, kernel) in enumerate(
             zip(self.filters, hidden, strict=True), start=1
@@ -167,6 +174,14 @@ class Space:
     activations: tuple[int, ...] = (0, 1, 3, 5, 7, 9, 11)
     """Sides of the kernels of XUnit; 0 is ReLU, which has no parameters."""
 
+    forms: tuple[str, ...] = ("standard",)
+    """Forms of XUnit: standard, dense or slim."""
+
+    filter_multiple: int | None = None
+    """Give all convolutions the same filters, a multiple of this, as many as the budget
+    allows; networks that leave more than a fifth of it are left out. Engines keep
+    channels in blocks of 8 or 16. Default: any filters that meet the budget."""
+
     learning_rates: tuple[float, ...] = ()
     """Learning rates to choose from, where --learning-rate is to be searched too."""
 
@@ -184,6 +199,15 @@ class Space:
         if not self.upsampling:
             raise ValueError("`upsampling` must be pre, post or both. Received: ()")
         self._check("activations", lowest=0)
+        if self.filter_multiple is not None and self.filter_multiple < 1:
+            raise ValueError(
+                "`filter_multiple` must be an integer of at least 1. Received: "
+                f"filter_multiple={self.filter_multiple}"
+            )
+        if not self.forms or set(self.forms) - set(FORMS):
+            raise ValueError(
+                f"`forms` must be of {', '.join(FORMS)}. Received: forms={self.forms}"
+            )
         if any(kernel and kernel % 2 == 0 for kernel in self.activations):
             raise ValueError(
                 "`activations` must be odd, or 0 for ReLU. "
@@ -208,6 +232,8 @@ class Space:
             "last_kernel": self.last_kernels,
             "activation": self.activations,
         }
+        if self.forms != ("standard",):
+            choices["form"] = self.forms
         if self.learning_rates:
             choices["learning_rate"] = self.learning_rates
         if self.tune_residual:
@@ -276,15 +302,20 @@ class BudgetHyperModel(keras_tuner.HyperModel):
             task.scale,
             bool(values.get("residual", self.config.residual)),
             upsampling,
+            values.get("form", self.space.forms[0]),
         )
-        filters = filters_for_budget(
-            values["budget"],
-            kernels,
-            task.channels,
-            network.xunit_kernel,
-            TOLERANCE,
-            outputs=network.outputs,
-        )
+        given: dict[str, Any] = {
+            "budget": values["budget"],
+            "kernels": kernels,
+            "channels": task.channels,
+            "xunit_kernel": network.xunit_kernel,
+            "xunit_form": network.xunit_form,
+            "outputs": network.outputs,
+        }
+        if self.space.filter_multiple is None:
+            filters = filters_for_budget(tolerance=TOLERANCE, **given)
+        else:
+            filters = equal_filters(multiple=self.space.filter_multiple, **given)
         return dataclasses.replace(network, filters=filters)
 
     def is_feasible(self, values: dict) -> bool:

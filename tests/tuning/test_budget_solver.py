@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 import xunit_keras
-from tuning.budget import count_chain, filters_for_budget, xunit_parameters
+from tuning.budget import (
+    count_chain,
+    equal_filters,
+    filters_for_budget,
+    xunit_parameters,
+)
 from tuning.hypermodel import Architecture, Space
 from xunit_keras.graphs.counting import count_parameters
 
@@ -171,3 +176,26 @@ def test_arguments_that_make_no_sense(arguments, message):
 def test_as_many_filters_as_convolutions_but_one():
     with pytest.raises(ValueError, match=r"one fewer than.*filters=\(4,\)"):
         count_chain((3, 3, 3), (4,))
+
+
+@pytest.mark.parametrize(
+    ("budget", "kernels", "xunit_kernel", "expected"),
+    [
+        (13_000, (3,) * 6, 5, (16,) * 5),
+        (43_000, (3,) * 5, 9, (32,) * 4),
+        (13_000, (3,) * 4, None, (24,) * 3),
+    ],
+)
+def test_filters_for_the_blocks_of_an_engine(budget, kernels, xunit_kernel, expected):
+    filters = equal_filters(budget, kernels, 8, 1, xunit_kernel, outputs=9)
+    assert filters == expected
+    total = count_chain(kernels, filters, 1, xunit_kernel, outputs=9).total
+    assert 0.8 * budget <= total <= budget
+    more = tuple(f + 8 for f in filters)
+    assert count_chain(kernels, more, 1, xunit_kernel, outputs=9).total > budget
+
+
+@pytest.mark.parametrize("budget", [100, 7_000])
+def test_a_budget_that_multiples_miss_is_refused(budget):
+    with pytest.raises(ValueError, match=r"a multiple of 8 filters cannot have 80% to"):
+        equal_filters(budget, (3,) * 5, 8, 1, 9, outputs=9)

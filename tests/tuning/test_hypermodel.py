@@ -102,6 +102,34 @@ def test_where_to_enlarge_can_be_searched():
         assert network.parameters.total == pytest.approx(9000, rel=0.02)
 
 
+def test_the_form_of_the_activation_can_be_searched():
+    space = Space((9000,), depths=(4,), activations=(5,), forms=("standard", "slim"))
+    hypermodel = BudgetHyperModel(space, CONFIG)
+    networks = {
+        values["form"]: hypermodel.architecture(values)
+        for values in space.combinations()
+    }
+    assert "slim" not in str(networks["standard"])
+    assert "slim XUnit 5x5" in str(networks["slim"])
+    for form, network in networks.items():
+        model = network.build()
+        assert model.get_layer("xunit_1").form == form
+        assert count_parameters(model) == network.parameters
+        assert network.parameters.total == pytest.approx(9000, rel=0.02)
+
+
+def test_filters_can_be_those_that_engines_like():
+    space = Space((9000,), depths=(4, 5), activations=(5, 9), filter_multiple=8)
+    hypermodel = BudgetHyperModel(space, CONFIG)
+    feasible = [v for v in space.combinations() if hypermodel.is_feasible(v)]
+    assert feasible
+    for values in feasible:
+        network = hypermodel.architecture(values)
+        assert len(set(network.filters)) == 1
+        assert network.filters[0] % 8 == 0
+        assert 7200 <= network.parameters.total <= 9000
+
+
 def test_what_is_not_accepted_is_not_feasible():
     hypermodel = BudgetHyperModel(Space((5000,)), CONFIG)
     values = hypermodel.space.combinations()[0]
@@ -139,6 +167,8 @@ def test_learning_rate_and_residual_on_request():
         {"activations": (4,)},
         {"activations": (-1,)},
         {"upsampling": ()},
+        {"forms": ()},
+        {"forms": ("thin",)},
     ],
 )
 def test_a_space_out_of_range_is_refused(wrong):
