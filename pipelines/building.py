@@ -25,11 +25,13 @@ class Blueprint:
         name: Of its builder, or of what else makes it.
         arguments: What that is given.
         build: Makes it.
+        kept: Makes of it, trained, what is kept; None keeps it as it is.
     """
 
     name: str
     arguments: dict[str, Any]
     build: Callable[[], keras.Model]
+    kept: Callable[[keras.Model], keras.Model] | None = None
 
 
 def blueprint(config: Resolved) -> Blueprint:

@@ -177,8 +177,9 @@ class Keep(keras.callbacks.Callback):
         steps = int(model.optimizer.iterations)
         with self.averaged(model) as averaged:
             self.kept.set_weights(averaged.get_weights())
+            kept = self.network.kept
             zoo.save(
-                self.kept,
+                self.kept if kept is None else kept(self.kept),
                 self.folder,
                 card(self.config, self.network, steps, self.history.seconds),
             )

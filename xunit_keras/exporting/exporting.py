@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,12 @@ from xunit_keras.imaging.resize import REACH
 from xunit_keras.models import NETWORKS
 from xunit_keras.quiet import silence
 from xunit_keras.runtime import engines
-from xunit_keras.runtime.models import find_card
+from xunit_keras.runtime.models import (
+    QUANTIZED_FILE,
+    checked_file,
+    find_card,
+    find_folder,
+)
 
 LARGEST_DIFFERENCE = 1e-4
 """From the Keras model, in float32: a fortieth of a level of 8 bits.
@@ -33,6 +39,9 @@ Sums in another order, which processors choose, change results by 1e-5 and more 
 networks. In the released models a normalization that is lost in one channel shows as
 1e-4 to 0.1 (300 tried, one of them less), and a wrong border as 0.1.
 """
+
+QUANTIZED = ("litert", "int8-full")
+"""Format and precision of what some models bring along, trained as such."""
 
 # Two sizes, one of them odd, show that dynamic axes work. Models that pool take the
 # last ones.
@@ -94,7 +103,8 @@ def export(
             and their inputs too, quantized as they come (for LiteRT). The scales of
             these depend on the whole image, so that tiles are no longer exactly the
             whole. `"int8-full"`: everything is an integer of 8 bits, with ranges from
-            other parts of the bundled photographs (for LiteRT). Few networks pass.
+            other parts of the bundled photographs (for LiteRT). Few networks pass; what
+            a released model brings along in integers, trained as such, is given out.
         input_shape: Height and width to fix the model on, with a batch of 1; None
             leaves batch, height and width as dynamic as the model has them.
         color: Make a model of one channel take RGB images and give RGB images, as
@@ -118,8 +128,10 @@ def export(
     stored = known.precision(precision)
     size = _checked_size(input_shape)
     _check_path(path, known)
-    card = None
+    card = trained = None
     if isinstance(model, str | Path):
+        if (known.name, precision) == QUANTIZED and size is None and not color:
+            trained = _trained_as_integers(model)
         model, card = zoo.load(model), find_card(model)
     subject = _Subject.of(model, size, color, card)
     try:
@@ -129,7 +141,10 @@ def export(
         raise _unwritable(path, error) from error
     with folder:
         partial = Path(folder.name) / path.name
-        _write(subject, partial, known, precision)
+        if trained is None:
+            _write(subject, partial, known, precision)
+        else:
+            shutil.copyfile(trained, partial)
         verification = _verify(subject, partial, known, stored)
         _judge(verification, path, precision, stored)
         try:
@@ -137,6 +152,36 @@ def export(
         except OSError as error:
             raise _unwritable(path, error) from error
     return verification
+
+
+def verify(
+    name: str | Path, path: Path, format: str, precision: str = "float32"
+) -> Verification:
+    """How a file for another engine differs from its model, as `export` would see it.
+
+    Args:
+        name: What `xunit_keras.load` takes.
+        path: The file.
+        format: See `export`.
+        precision: See `export`.
+
+    Raises:
+        ValueError: It differs more than an export may.
+    """
+    known = formats.get(format)
+    stored = known.precision(precision)
+    subject = _Subject.of(zoo.load(name), card=find_card(name))
+    verification = _verify(subject, path, known, stored)
+    _judge(verification, path, precision, stored)
+    return verification
+
+
+def _trained_as_integers(name: str | Path) -> Path | None:
+    """The file in integers that a model brings along, if it does."""
+    folder = find_folder(name)
+    if folder is None or not (folder / QUANTIZED_FILE).is_file():
+        return None
+    return checked_file(folder, QUANTIZED_FILE)
 
 
 def write(

@@ -1,10 +1,19 @@
-"""The ready file of a model of the zoo: what is restored with, without Keras."""
+"""Files of a model of the zoo for engines: what is restored with, without Keras."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
-from xunit_keras.exporting.exporting import Verification, export
-from xunit_keras.runtime.models import READY_FILE, READY_FORMAT, Card, sha256
+from xunit_keras.atomic import replacing
+from xunit_keras.exporting.exporting import QUANTIZED, Verification, export, verify
+from xunit_keras.runtime.models import (
+    QUANTIZED_FILE,
+    READY_FILE,
+    READY_FORMAT,
+    Card,
+    model_folder,
+    sha256,
+)
 
 
 def write_ready(folder: Path) -> Verification:
@@ -22,7 +31,33 @@ def write_ready(folder: Path) -> Verification:
     """
     path = Path(folder) / READY_FILE
     verification = export(folder, path, READY_FORMAT)
-    card = Card.read(folder)
-    digests = {**card.sha256, READY_FILE: sha256(path)}
-    dataclasses.replace(card, sha256=digests).write(folder)
+    _note(path)
     return verification
+
+
+def keep_quantized(name: str | Path, file: Path) -> Verification:
+    """Puts a model in 8-bit integers, trained as such, beside the model itself.
+
+    Args:
+        name: A released model, or a folder laid out like one.
+        file: What pipelines/quantize.py wrote.
+
+    Returns:
+        How the file differs from the Keras model.
+
+    Raises:
+        ValueError: There is no such model, or the file loses more than an export may.
+    """
+    path = model_folder(name) / QUANTIZED_FILE
+    verification = verify(name, file, *QUANTIZED)
+    with replacing(path) as partial:
+        shutil.copyfile(file, partial)
+    _note(path)
+    return verification
+
+
+def _note(path: Path) -> None:
+    """Notes a file of a model on the card beside it."""
+    card = Card.read(path.parent)
+    digests = {**card.sha256, path.name: sha256(path)}
+    dataclasses.replace(card, sha256=digests).write(path.parent)

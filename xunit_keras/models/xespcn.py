@@ -57,3 +57,49 @@ def xespcn(
         weights=weights,
         name=name,
     )
+
+
+@network("sr", twin="fsrcnn")
+def xespcn_s(
+    *,
+    channels: int = 1,
+    scale: int = 3,
+    weights: str | None = None,
+    name: str = "xespcn_s",
+) -> keras.Model:
+    """The small xESPCN, at most 13,000 parameters for Y at scales 2 to 4.
+
+    16 filters and 5x5 activations after five convolutions, four from scale 4 on, whose
+    last one is larger. docs/fast-family.md tells how it was found.
+
+    Args:
+        channels: See `espcn`.
+        scale: See `espcn`.
+        weights: See `espcn`.
+        name: Name of the model.
+
+    Returns:
+        A functional model, as `espcn` gives.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> model = xunit_keras.xespcn_s(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        12976
+    """
+    return _sized(5 if scale < 4 else 4, 16, 5, channels, scale, weights, name)
+
+
+def _sized(depth, filters, kernel_size, channels, scale, weights, name) -> keras.Model:
+    return subpixel(
+        lambda i: XUnit(kernel_size, name=f"xunit_{i}"),
+        depth=depth,
+        filters=filters,
+        first_kernel=3,
+        channels=channels,
+        scale=scale,
+        weights=weights,
+        name=name,
+    )

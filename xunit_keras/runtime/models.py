@@ -24,7 +24,10 @@ READY_FILE, READY_FORMAT, READY_ENGINE = "model.onnx", "onnx", "onnxruntime"
 WEIGHTS_FILE = "model.weights.h5"
 CARD_FILE, CONFIG_FILE = "card.json", "config.json"
 FILES = (CARD_FILE, CONFIG_FILE, READY_FILE, WEIGHTS_FILE)
-"""What a model is: no other file of its folder is looked at."""
+"""What a model is: no other file of its folder is needed."""
+
+QUANTIZED_FILE = "model-int8.tflite"
+"""Of some models: in 8-bit integers for LiteRT, trained as such."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")

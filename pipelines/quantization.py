@@ -1,0 +1,147 @@
+"""Networks that compute, in training, as 8-bit integers will."""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+from keras import ops
+
+from xunit_keras.exporting import formats
+from xunit_keras.graphs.folding import deploy
+from xunit_keras.graphs.walk import run_through
+
+_FORM = formats.get("litert").precision("int8-full").form
+
+
+class FakeQuantization(keras.layers.Layer):
+    """Rounds values to the 256 that an 8-bit integer of their range can have.
+
+    The gradient passes as if nothing had been rounded, within the range, which is the
+    moving average of the least and the largest value, and holds 0.
+
+    Args:
+        momentum: Of the moving average.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Attributes:
+        measures: Whether it widens its range to what it sees, and rounds nothing.
+
+    Reference:
+        Jacob et al.: Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference, CVPR 2018.
+    """
+
+    def __init__(self, momentum=0.99, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.measures = False
+
+    def build(self, input_shape):
+        self.low, self.high = (
+            self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
+            for name in ("low", "high")
+        )
+
+    def call(self, inputs, training=None):
+        low = ops.minimum(ops.min(inputs), 0.0)
+        high = ops.maximum(ops.max(inputs), 0.0)
+        if self.measures:
+            self.low.assign(ops.minimum(self.low, low))
+            self.high.assign(ops.maximum(self.high, high))
+            return inputs
+        if training:
+            self.low.assign(self.low + (1 - self.momentum) * (low - self.low))
+            self.high.assign(self.high + (1 - self.momentum) * (high - self.high))
+        return keras.quantizers.fake_quant_with_min_max_vars(
+            inputs, self.low, self.high
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}
+
+    def compute_output_spec(self, inputs, training=None):
+        # Said, as Keras takes a difference for a sparse tensor, which has no least.
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+
+class QuantizedConvolution(keras.layers.Layer):
+    """A convolution whose kernel has 8 bits and one scale for each channel.
+
+    Args:
+        layer: A `Conv2D`, or a `DepthwiseConv2D` with a depth multiplier of 1.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs):
+        layer, depthwise = self.layer, is_depthwise(self.layer)
+        axis = 2 if depthwise else 3
+        others = [a for a in range(4) if a != axis]
+        limit = ops.stop_gradient(ops.max(ops.abs(layer.kernel), axis=others))
+        limit = ops.maximum(limit, keras.config.epsilon())
+        kernel = keras.quantizers.fake_quant_with_min_max_vars(
+            layer.kernel, -limit, limit, narrow_range=True, axis=axis
+        )
+        convolve = ops.depthwise_conv if depthwise else ops.conv
+        outputs = convolve(inputs, kernel, layer.strides, layer.padding)
+        return layer.activation(outputs + layer.bias)
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "layer": keras.saving.serialize_keras_object(self.layer)}
+
+
+def is_depthwise(layer: keras.Operation) -> bool:
+    """Whether a layer is a depthwise convolution."""
+    return isinstance(layer, keras.layers.DepthwiseConv2D)
+
+
+def integer_form(model: keras.Model) -> keras.Model:
+    """What a model becomes before its weights and values turn to integers."""
+    return deploy(model, _FORM)
+
+
+def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
+    """A network on the layers of another one, that rounds as integers would.
+
+    What the layers learn in it, the other one has learned too.
+
+    Args:
+        plain: As `integer_form` gives it.
+        images: `(height, width, channels)` in [0, 1], as the network gets them, to
+            tell the ranges of its values.
+    """
+    rounded = iter(range(len(plain.operations)))
+
+    def operate(operation):
+        if isinstance(operation, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            operation = QuantizedConvolution(operation, name=operation.name)
+
+        def call(*args, **kwargs):
+            return FakeQuantization(name=f"rounded_{next(rounded)}")(
+                operation(*args, **kwargs)
+            )
+
+        return call
+
+    image = keras.Input(plain.input_shape[1:], name="image")
+    outputs = run_through(plain, FakeQuantization(name="rounded_image")(image), operate)
+    model = keras.Model(image, outputs, name=plain.name)
+    layers = [x for x in model.layers if isinstance(x, FakeQuantization)]
+    for layer in layers:
+        layer.measures = True
+    for image in images:
+        model(image[None])
+    for layer in layers:
+        layer.measures = False
+    return model
+
+
+def put_back(trained: keras.Model, plain: keras.Model) -> None:
+    """Gives the convolutions of a plain network what they learned as integers."""
+    for layer in trained.layers:
+        if isinstance(layer, QuantizedConvolution):
+            plain.get_layer(layer.name).set_weights(layer.layer.get_weights())

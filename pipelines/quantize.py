@@ -1,0 +1,164 @@
+"""Trains a model on as 8-bit integers compute, and writes it for LiteRT in integers.
+
+    python pipelines/quantize.py --model xespcn-s-x3 --steps 2000
+
+A network whose values are rounded to 256 steps as an afterthought loses more than one
+that has learned with them. The training is one like any other, from the model's weights
+and on its task; what it ends with is written as `model-int8.tflite` into the folder of
+the run, and scored there beside the model itself. With --release the file stands in the
+model's folder too, if it loses no more than exports may, and `xunit-keras export -f
+litert -p int8-full` gives it out.
+"""
+
+import dataclasses
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipelines import program
+
+# isort: split
+import tyro
+
+from pipelines import evaluate
+from pipelines.building import Blueprint
+from pipelines.configuration import Config, Resolved, resolve
+from pipelines.data.examples import examples
+from pipelines.quantization import integer_form, put_back, quantized
+from pipelines.train import train
+from xunit_keras import zoo
+from xunit_keras.exporting import write
+from xunit_keras.exporting.examples import calibration
+from xunit_keras.exporting.exporting import QUANTIZED
+from xunit_keras.exporting.ready import keep_quantized
+from xunit_keras.restoration import open_network
+from xunit_keras.runtime import engines
+from xunit_keras.runtime.models import QUANTIZED_FILE, card
+from xunit_keras.runtime.network import Network
+from xunit_keras.tasks import from_card
+
+_RANGES_SIDE = 64  # of the images that tell the first ranges
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to train, and for how long."""
+
+    model: str
+    """A released model, or the model/ of a run."""
+
+    steps: int = 2000
+    """Batches in all."""
+
+    learning_rate: float = 3e-4
+    """Peak of the learning rate of Adam."""
+
+    patch_size: int | None = None
+    """Side of a clean patch. Default: the task's."""
+
+    batch_size: int | None = None
+    """Patches in a batch. Default: the task's."""
+
+    data: tuple[str, ...] = ()
+    """Data to train on. Default: the model's own."""
+
+    validation: str | None = None
+    """Test set to score. Default: the task's."""
+
+    data_root: Path | None = None
+    """Folder of the published sets. Default: $XUNIT_KERAS_DATA, or data."""
+
+    out: Path | None = None
+    """Folder of the run. Default: runs/<model>-int8."""
+
+    resume: bool = False
+    """Go on from the last checkpoint in the folder of the run."""
+
+    release: bool = False
+    """Put the file into the folder of the model."""
+
+
+def configuration(command: Command) -> Resolved:
+    """The training that a command stands for."""
+    known = card(command.model)
+    task = from_card(known)
+    settings = {k: getattr(task, k) for k in task.settings() if k != "seed"}
+    return resolve(
+        Config(
+            task=task.name,
+            **settings,
+            data=command.data or known.data,
+            data_root=command.data_root,
+            validation=command.validation,
+            steps=command.steps,
+            learning_rate=command.learning_rate,
+            optimizer="adam",
+            patch_size=command.patch_size,
+            batch_size=command.batch_size,
+            out=command.out or Path("runs") / f"{Path(command.model).name}-int8",
+        )
+    )
+
+
+def quantize(command: Command) -> dict[str, float]:
+    """Trains, writes the file, and scores it.
+
+    Returns:
+        The PSNR on the validation set: `float32` of the model as it was, `plain` of its
+        integers without a training, `trained` of those with it.
+
+    Raises:
+        ValueError: There is no such model, its data is missing, or it cannot be
+            written in integers.
+    """
+    config = configuration(command)
+    base, known = zoo.load(command.model), card(command.model)
+    images = calibration(from_card(known))
+
+    def build():
+        return quantized(integer_form(base), images(_RANGES_SIDE, _RANGES_SIDE))
+
+    def plain(trained):
+        network = integer_form(base)
+        put_back(trained, network)
+        return network
+
+    train(
+        config, command.resume, Blueprint(known.network, known.arguments, build, plain)
+    )
+    before, after = integer_form(base), zoo.load(config.out / "model")
+    scores = {"float32": _score(open_network(base), config)}
+    for name, network in (("plain", before), ("trained", after)):
+        path = config.out / (QUANTIZED_FILE if network is after else "plain.tflite")
+        write(network, path, *QUANTIZED)
+        in_integers = dataclasses.replace(
+            open_network(base), run=engines.open_file(path, "litert")
+        )
+        scores[name] = _score(in_integers, config)
+    for name, score in scores.items():
+        print(f"{config.validation}, {name}: {score:.3f} dB")
+    return scores
+
+
+def _score(network: Network, config: Resolved) -> float:
+    task = config.target.scored()
+    found = examples(config.validation, task, config.data_root)
+    scored = [evaluate.score(x, network, config.validation, task) for x in found]
+    return statistics.mean(s.scores["psnr"] for s in scored if s.scores)
+
+
+def main() -> None:
+    """Reads the command line, trains, and releases if asked to."""
+    command = tyro.cli(Command, description=__doc__)
+    quantize(command)
+    if command.release:
+        file = configuration(command).out / QUANTIZED_FILE
+        lost = keep_quantized(command.model, file).psnr_lost
+        print(f"{QUANTIZED_FILE} of {command.model}: {lost:.3f} dB lost.")
+
+
+if __name__ == "__main__":
+    program.run(main, "quantize.py")

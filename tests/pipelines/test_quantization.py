@@ -1,0 +1,108 @@
+"""Training as integers compute."""
+
+import keras
+import numpy as np
+import pytest
+from tests.networks import as_trained
+
+import xunit_keras
+from pipelines import quantize
+from pipelines.quantization import (
+    FakeQuantization,
+    QuantizedConvolution,
+    integer_form,
+    put_back,
+    quantized,
+)
+from xunit_keras.exporting.examples import calibration, examples
+from xunit_keras.exporting.exporting import QUANTIZED, write
+from xunit_keras.runtime import engines
+from xunit_keras.tasks import from_card
+
+
+def images(count=6, side=24):
+    random = np.random.default_rng(0)
+    return [random.random((side, side, 1), "float32") for _ in range(count)]
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.0, 1.0), (-3.0, 0.0)])
+def test_values_are_those_that_an_integer_of_the_range_can_have(low, high):
+    layer = FakeQuantization()
+    values = np.linspace(low - 1, high + 1, 2001, dtype="float32").reshape(1, -1, 1, 1)
+    layer.build(values.shape)
+    layer.low.assign(low)
+    layer.high.assign(high)
+    rounded = np.unique(keras.ops.convert_to_numpy(layer(values)))
+    step = (high - low) / 255
+    assert len(rounded) == 256
+    assert 0.0 in rounded
+    np.testing.assert_allclose(np.diff(rounded), step, rtol=1e-3)
+    assert abs(rounded[0] - low) <= step
+    assert abs(rounded[-1] - high) <= step
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_kernels_have_8_bits_and_a_scale_for_each_channel(depthwise):
+    kind = keras.layers.DepthwiseConv2D if depthwise else keras.layers.Conv2D
+    arguments = {} if depthwise else {"filters": 3}
+    layer = kind(kernel_size=3, padding="same", **arguments)
+    image = np.random.default_rng(0).normal(size=(1, 9, 9, 3)).astype("float32")
+    layer(image)
+    kernel = np.random.default_rng(1).normal(size=layer.kernel.shape)
+    kernel *= np.array([1.0, 0.01, 20.0]).reshape((-1, 1) if depthwise else (-1,))
+    layer.kernel.assign(kernel)
+    axes = (0, 1, 3) if depthwise else (0, 1, 2)
+    step = np.abs(kernel).max(axis=axes, keepdims=True) / 127
+    expected = kind(kernel_size=3, padding="same", **arguments)
+    expected(image)
+    expected.kernel.assign(np.round(kernel / step) * step)
+    found = QuantizedConvolution(layer)(image)
+    np.testing.assert_allclose(found, expected(image), rtol=1e-3, atol=1e-3)
+
+
+def test_it_loses_what_the_file_in_integers_loses(tmp_path):
+    name = "xsrcnn-f-x3"
+    task, model = from_card(xunit_keras.card(name)), xunit_keras.load(name)
+    plain = integer_form(model)
+    network = quantized(plain, calibration(task)(64, 64))
+    write(plain, tmp_path / "model.tflite", *QUANTIZED)
+    run = engines.open_file(tmp_path / "model.tflite", "litert")
+    rounded, integers = [], []
+    for _, degraded in examples(task, 96, 96):
+        exact = np.array(model(degraded[None]))
+        rounded.append(np.abs(network(degraded[None]) - exact).mean())
+        integers.append(np.abs(run(degraded[None]) - exact).mean())
+    assert np.mean(integers) > 1e-3
+    assert np.mean(rounded) == pytest.approx(np.mean(integers), rel=0.25)
+
+
+def test_gradients_pass_and_what_is_learned_comes_back():
+    model = as_trained(xunit_keras.xespcn(scale=2, depth=2, filters=8))
+    plain = integer_form(model)
+    network = quantized(plain, images())
+    network.compile(keras.optimizers.Adam(1e-3), "mse")
+    before = [w.copy() for w in plain.get_layer("conv_2").get_weights()]
+    network.fit(np.stack(images()), np.ones((6, 48, 48, 1)), epochs=2, verbose=0)
+    after = plain.get_layer("conv_2").get_weights()
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(after, before, strict=True))
+    other = integer_form(model)
+    put_back(network, other)
+    image = images(1)[0][None]
+    np.testing.assert_allclose(other(image), plain(image), atol=1e-6)
+
+
+def test_the_program_trains_writes_and_scores(tmp_path, capsys):
+    command = quantize.Command(
+        "xsrcnn-f-x3",
+        steps=2,
+        patch_size=24,
+        batch_size=2,
+        data=("sample",),
+        validation="sample",
+        out=tmp_path / "run",
+    )
+    scores = quantize.quantize(command)
+    assert (tmp_path / "run" / "model-int8.tflite").is_file()
+    assert scores["float32"] > scores["plain"] > scores["float32"] - 1
+    assert scores["float32"] > scores["trained"] > scores["float32"] - 2
+    assert "sample, trained:" in capsys.readouterr().out
