@@ -46,6 +46,15 @@ class Curve(NamedTuple):
     psnr: list[float]
 
 
+class Price(NamedTuple):
+    """What a network reaches, in dB, and what it costs by axis."""
+
+    label: str
+    psnr: float
+    costs: dict[str, float]
+    ours: bool
+
+
 def sheet(
     titles: list[str], rows: list[list[Panel]], note: str = "", side: float = 2.2
 ) -> "Figure":
@@ -150,6 +159,37 @@ def convergence(curves: list[Curve], data: str, note: str = "") -> "Figure":
     axes.set(xlabel="training step", ylabel=f"PSNR on {data} (dB)")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
+    if note:
+        figure.supxlabel(note, fontsize="small")
+    return figure
+
+
+def prices(networks: list[Price], data: str, note: str = "") -> "Figure":
+    """PSNR of networks against each of their costs, which grow by factors.
+
+    Args:
+        networks: All with the same costs.
+        data: What the PSNR is of.
+        note: A line at the foot.
+    """
+    costs = list(networks[0].costs)
+    figure = _figure(5.0 * len(costs), 4.4)
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, cost in zip(panels, costs, strict=True):
+        for network in networks:
+            place = network.costs[cost], network.psnr
+            axes.scatter(*place, color="C0" if network.ours else "C1", zorder=2)
+            axes.annotate(
+                network.label,
+                place,
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
+        axes.set(xscale="log", xlabel=cost)
+        axes.margins(x=0.25, y=0.1)
+        axes.grid(alpha=0.3, which="both")
+    panels[0].set_ylabel(f"PSNR on {data} (dB)")
     if note:
         figure.supxlabel(note, fontsize="small")
     return figure

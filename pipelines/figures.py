@@ -4,9 +4,11 @@
     python pipelines/figures.py convergence --runs runs/convnet runs/xnet
     python pipelines/figures.py compare --models runs/convnet/model runs/xnet/model
     python pipelines/figures.py gallery --out docs
+    python pipelines/figures.py prices --scale 3 --out docs/fast-family.png
 
 Figures 5, 6 and 10 of the XUnit paper (Kligvasser, Rott Shaham, Michaeli, CVPR 2018),
-for networks of one's own; and a photograph for each task, for the documentation.
+for networks of one's own; a photograph for each task, for the documentation; and what
+networks of super resolution reach against what they cost.
 """
 
 import importlib
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,6 +36,7 @@ from pipelines.data.examples import first_examples
 from pipelines.evaluate import Settings
 from xunit_keras import count_parameters, demo, tasks
 from xunit_keras.atomic import replacing
+from xunit_keras.benchmark import benchmark
 from xunit_keras.graphs.inspection import NEAR_ONE, ActivationMaps, activation_maps
 from xunit_keras.graphs.receptive_field import receptive_field
 from xunit_keras.imaging import files
@@ -41,9 +45,16 @@ from xunit_keras.imaging.samples import sample_photographs
 from xunit_keras.models.building import require_positive
 from xunit_keras.packages import require
 from xunit_keras.restoration import enlarge, open_network, restore
-from xunit_keras.runtime.models import card
+from xunit_keras.runtime import engines
+from xunit_keras.runtime.models import card, list_models
 from xunit_keras.tasks import Example, Task
 from xunit_keras.tasks.denoise import Denoise
+
+# Choices come from the registry, which type checkers cannot see.
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[tuple(engines.ENGINES)]
 
 # What trainings may differ in and still be compared: what is drawn, not how.
 _NETWORK = ("model", "depth", "filters", "kernel_size", "out", "data_root")
@@ -131,6 +142,35 @@ class Gallery:
 
     out: Path = Path("gallery")
     """Folder of the pictures."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """PSNR of the released networks of super resolution against what they cost.
+
+    Those that they replace stand beside them, with their published PSNR.
+    """
+
+    scale: int = 3
+    """Factor of the super resolution."""
+
+    data: str = "set5"
+    """Set whose PSNR is shown; one that is on the cards."""
+
+    engine: EngineName = "onnxruntime"
+    """What the time is measured on."""
+
+    size: int = 256
+    """Side of the image that is enlarged, in pixels."""
+
+    threads: int | None = None
+    """Threads of the engine."""
+
+    rounds: int = 10
+    """How often every network runs, in turns; the median is shown."""
+
+    out: Path = Path("prices.png")
+    """The figure."""
 
 
 def draw_maps(config: Maps) -> None:
@@ -270,6 +310,51 @@ def draw_gallery(config: Gallery) -> None:
         _write(figure, config.out / f"gallery-{task.name}.png")
 
 
+def draw_prices(config: Prices) -> None:
+    """Draws what networks of super resolution reach and cost, and prints it.
+
+    Raises:
+        ValueError: There is no released model for the scale, or none has a score.
+    """
+    require_positive(size=config.size, rounds=config.rounds)
+    task = tasks.create("sr", scale=config.scale)
+    reached = {
+        name: score["psnr"]
+        for name in list_models()
+        if (known := card(name)).task == "sr" and known.scale == config.scale
+        for score in known.scores
+        if score["data"] == config.data
+    }
+    if not reached:
+        raise ValueError(
+            "No released model has a score. Received: "
+            f"scale={config.scale}, data={config.data!r}"
+        )
+    (column,) = task.columns(config.data)
+    quoted = {
+        f"{row.method.lower()}-x{config.scale}": row.scores[column]
+        for row in task.results.quoted
+        if column in row.scores
+    }
+    networks = []
+    for found in benchmark(
+        list(reached), (config.engine,), config.size, config.threads, config.rounds
+    ):
+        ours = found.model in reached
+        score = reached.get(found.model) or quoted.get(found.model)
+        if score is None:
+            continue
+        label = found.model if ours else f"{found.model}, published"
+        costs = {
+            "multiplications for an output pixel": 1e3 * found.gigamacs_per_megapixel,
+            f"ms for a megapixel, {config.engine}": found.ms_per_megapixel,
+        }
+        networks.append(drawing.Price(label, score, costs, ours))
+        macs, milliseconds = costs.values()
+        print(f"{label}: {score:.2f} dB, {macs:,.0f} MAC/pixel, {milliseconds:.1f} ms")
+    _write(drawing.prices(networks, f"{config.data}, x{config.scale}"), config.out)
+
+
 def _other_method(task: Task, example: Example) -> dict[str, Callable]:
     """What else restores an image, where there is something well known."""
     if task.scale > 1:
@@ -384,13 +469,16 @@ def _write(figure, path: Path, palette: bool = False) -> None:
 
 def main() -> None:
     """Reads the command line and draws."""
-    command = tyro.cli(Maps | Convergence | Compare | Gallery, description=__doc__)
+    command = tyro.cli(
+        Maps | Convergence | Compare | Gallery | Prices, description=__doc__
+    )
     require("matplotlib", "train")
     draw = {
         Maps: draw_maps,
         Convergence: draw_convergence,
         Compare: draw_comparison,
         Gallery: draw_gallery,
+        Prices: draw_prices,
     }[type(command)]
     draw(command)
 

@@ -4,6 +4,7 @@ import pytest
 from keras import layers, ops
 
 import xunit_keras as xk
+from xunit_keras.graphs.counting import multiply_adds
 
 SMALL_DENOISERS = {
     "convnet": lambda **kwargs: xk.convnet(depth=3, filters=4, **kwargs),
@@ -355,6 +356,7 @@ def test_the_same_seed_gives_the_same_weights():
         (lambda: xk.xsrcnn_c(gate=None), "gate=None"),
         (lambda: xk.srresnet(scale=None), "scale=None"),
         (lambda: xk.xsrresnet(blocks=0), "blocks=0"),
+        (lambda: xk.xespcn_s(scale="3"), "scale='3'"),
         (lambda: xk.derainnet(weights="no-such-model"), "no-such-model"),
         (lambda: xk.xdncnn(weights="no/such.weights.h5"), "such.weights.h5"),
     ],
@@ -362,6 +364,32 @@ def test_the_same_seed_gives_the_same_weights():
 def test_bad_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("build", "scale", "parameters", "macs"),
+    [
+        (xk.xespcn_s, 2, 12_256, 2_984),
+        (xk.xespcn_s, 3, 12_976, 1_406),
+        (xk.xespcn_s, 4, 11_216, 685),
+        (xk.xespcn_m, 2, 37_056, 9_096),
+        (xk.xespcn_m, 3, 38_136, 4_163),
+        (xk.xespcn_m, 4, 39_648, 2_436),
+        (xk.xespcn_l, 2, 93_664, 23_096),
+        (xk.xespcn_l, 3, 95_104, 10_425),
+        (xk.xespcn_l, 4, 97_120, 5_990),
+    ],
+)
+def test_sizes_of_the_fast_family(build, scale, parameters, macs):
+    model = build(scale=scale)
+    assert xk.count_parameters(model).total == parameters
+    assert round(multiply_adds(model, 24, 24) / (24 * 24 * scale**2)) == macs
+    assert model.name == build.__name__
+    # All that is computed is of the size of the small image.
+    image = random_images(1, 7, 5, 1)
+    outputs = keras.Model(model.input, model.get_layer("xunit_1").output)(image)
+    assert outputs.shape[1:3] == (7, 5)
+    assert model(image).shape == (1, 7 * scale, 5 * scale, 1)
 
 
 def test_builders_take_keywords_only():

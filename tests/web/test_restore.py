@@ -238,14 +238,14 @@ def test_chosen_as_in_python(channels, sigma):
     assert reason.split(", ")[:2] == expected.reason.split(", ")[:2]
 
 
-def test_enlarging_prefers_the_fast_network():
+def test_enlarging_takes_the_best_network_for_the_scale():
     cards = [
         {"name": name, "network": network, "psnr": psnr, "scale": scale}
         | {"channels": 1, "sigma": []}
         for name, network, psnr, scale in [
-            ("large", "xsrcnn_f", 40, 3),
-            ("fast", "xespcn", 39, 3),
-            ("twice", "xespcn", 45, 2),
+            ("good", "xsrcnn_f", 39, 3),
+            ("better", "xespcn_m", 40, 3),
+            ("twice", "xespcn_m", 45, 2),
         ]
     ]
     code = f"""
@@ -254,7 +254,7 @@ def test_enlarging_prefers_the_fast_network():
       (scale) => choose(byScale({json.dumps(cards)}, scale), 3, () => 0).card.name);
     console.log(JSON.stringify(names));
     """
-    assert node(code) == ["fast", "twice", "twice"]
+    assert node(code) == ["better", "twice", "twice"]
 
 
 def test_the_sources_are_typed(built):

@@ -89,7 +89,49 @@ def xespcn_s(
         >>> xunit_keras.count_parameters(model).total
         12976
     """
-    return _sized(5 if scale < 4 else 4, 16, 5, channels, scale, weights, name)
+    return _sized(5 if scale in (2, 3) else 4, 16, 5, channels, scale, weights, name)
+
+
+@network("sr", twin="fsrcnn")
+def xespcn_m(
+    *,
+    channels: int = 1,
+    scale: int = 3,
+    weights: str | None = None,
+    name: str = "xespcn_m",
+) -> keras.Model:
+    """The medium xESPCN, at most 43,000 parameters for Y at scales 2 to 4.
+
+    24 filters and 5x5 activations after seven convolutions. The arguments, the result
+    and the errors are those of `xespcn_s`.
+
+    Example:
+        >>> model = xunit_keras.xespcn_m(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        38136
+    """
+    return _sized(7, 24, 5, channels, scale, weights, name)
+
+
+@network("sr", twin="fsrcnn")
+def xespcn_l(
+    *,
+    channels: int = 1,
+    scale: int = 3,
+    weights: str | None = None,
+    name: str = "xespcn_l",
+) -> keras.Model:
+    """The large xESPCN, at most 110,000 parameters for Y at scales 2 to 4.
+
+    32 filters and 5x5 activations after ten convolutions. The arguments, the result
+    and the errors are those of `xespcn_s`.
+
+    Example:
+        >>> model = xunit_keras.xespcn_l(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        95104
+    """
+    return _sized(10, 32, 5, channels, scale, weights, name)
 
 
 def _sized(depth, filters, kernel_size, channels, scale, weights, name) -> keras.Model:

@@ -50,6 +50,14 @@ class SuperResolution(Task):
                 _COLUMNS,
                 (None, 32.75, 30.49, None, 29.29, 27.49, None, 28.41, 26.90),
             ),
+            # Dong, Loy, Tang: Accelerating the Super-Resolution Convolutional Neural
+            # Network, ECCV 2016, table 4.
+            quoted(
+                "FSRCNN",
+                12_464,
+                _COLUMNS,
+                (37.00, 33.16, 30.71, 32.63, 29.43, 27.59, None, None, None),
+            ),
         ),
         "MATLAB bicubic down-sampling of uint8 RGB, rounded; BT.601 Y; as many border "
         "pixels as the scale left out; mean of the images' PSNR.",
