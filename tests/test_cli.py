@@ -346,7 +346,7 @@ def test_demo_scores(released):
 
 def test_the_demo_shows_each_task_once():
     shown = demo.one_a_task()
-    assert "xsrcnn-f-x3" in shown and "xderain" in shown
+    assert "xespcn-s-x3" in shown and "xderain" in shown
     cards = [zoo_models.card(name) for name in zoo_models.list_models()]
     tasks = [zoo_models.card(name).task for name in shown]
     assert sorted(tasks) == sorted({card.task for card in cards})

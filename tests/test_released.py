@@ -10,7 +10,7 @@ import xunit_keras
 from pipelines.data.examples import examples
 from xunit_keras import restoration, tasks
 from xunit_keras.runtime import models
-from xunit_keras.runtime.models import READY_FILE, WEIGHTS_FILE
+from xunit_keras.runtime.models import QUANTIZED_FILE, READY_FILE, WEIGHTS_FILE
 
 # Engines and processors round differently; a spoiled model is far off.
 TOLERANCE = 0.02
@@ -76,13 +76,24 @@ def test_cards_are_complete(name):
     for field in ("data", "data_terms", "stages", "license", "scores", "parameters"):
         assert getattr(card, field), field
     assert card.name == name
-    assert set(card.sha256) == {WEIGHTS_FILE, READY_FILE}
+    assert set(card.sha256) - {QUANTIZED_FILE} == {WEIGHTS_FILE, READY_FILE}
     for stage in card.stages:
         assert stage["command"].startswith("python pipelines/train.py ")
         assert " --task " in stage["command"]
         assert stage["steps"] > 0 and stage["seconds"] > 0 and stage["machine"]
         assert not {"data_root", "out"} & set(stage["recipe"])
     assert card.stages[-1]["recipe"]["task"] == card.task
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in models.list_models() if QUANTIZED_FILE in models.card(n).sha256]
+)
+def test_what_is_trained_in_integers_is_given_out(name, tmp_path):
+    path = tmp_path / "model.tflite"
+    lost = xunit_keras.export(name, path, "litert", "int8-full").psnr_lost
+    assert -0.1 < lost <= 0.1
+    card = models.card(name)
+    assert models.sha256(path) == card.sha256[QUANTIZED_FILE]
 
 
 def test_the_zoo_stays_small():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from networks import as_trained
 
 import xunit_keras
 from pipelines.initializing import start_from
-from tests.networks import as_trained
 from xunit_keras import zoo
 from xunit_keras.runtime.models import Card
 

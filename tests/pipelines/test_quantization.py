@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tests.networks import as_trained
+from networks import as_trained
 
 import xunit_keras
 from pipelines import quantize
