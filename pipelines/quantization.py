@@ -1,11 +1,13 @@
 """Networks that compute, in training, as 8-bit integers will."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+from xunit_keras.atomic import replacing
 from xunit_keras.exporting import formats
 from xunit_keras.graphs.folding import deploy
 from xunit_keras.graphs.walk import run_through
@@ -145,3 +147,26 @@ def put_back(trained: keras.Model, plain: keras.Model) -> None:
     for layer in trained.layers:
         if isinstance(layer, QuantizedConvolution):
             plain.get_layer(layer.name).set_weights(layer.layer.get_weights())
+
+
+def write_integers(network: keras.Model, path: Path) -> None:
+    """Writes a network that rounds as integers would, in integers, for LiteRT.
+
+    The converter takes the ranges that the network has learned: those that it would
+    measure itself, from least to largest, lose twice as much.
+
+    Args:
+        network: As `quantized` gives it.
+        path: The file, ending in .tflite.
+    """
+    import tensorflow as tf
+
+    image = tf.TensorSpec((None, *network.input_shape[1:]), "float32", name="image")
+    with replacing(path) as partial:
+        network.export(
+            str(partial),
+            format="litert",
+            input_signature=[image],
+            verbose=False,
+            optimizations=[tf.lite.Optimize.DEFAULT],
+        )

@@ -27,12 +27,16 @@ from pipelines import evaluate
 from pipelines.building import Blueprint
 from pipelines.configuration import Config, Resolved, resolve
 from pipelines.data.examples import examples
-from pipelines.quantization import integer_form, put_back, quantized
+from pipelines.quantization import (
+    integer_form,
+    put_back,
+    quantized,
+    write_integers,
+)
 from pipelines.train import train
 from xunit_keras import zoo
-from xunit_keras.exporting import write
+from xunit_keras.atomic import replacing
 from xunit_keras.exporting.examples import calibration
-from xunit_keras.exporting.exporting import QUANTIZED
 from xunit_keras.exporting.ready import keep_quantized
 from xunit_keras.restoration import open_network
 from xunit_keras.runtime import engines
@@ -40,6 +44,7 @@ from xunit_keras.runtime.models import QUANTIZED_FILE, card
 from xunit_keras.runtime.network import Network
 from xunit_keras.tasks import from_card
 
+_LEARNED = "learned.weights.h5"
 _RANGES_SIDE = 64  # of the images that tell the first ranges
 
 
@@ -122,6 +127,9 @@ def quantize(command: Command) -> dict[str, float]:
         return quantized(integer_form(base), images(_RANGES_SIDE, _RANGES_SIDE))
 
     def plain(trained):
+        # With the ranges that it has learned, which the plain network has not.
+        with replacing(config.out / _LEARNED) as partial:
+            trained.save_weights(partial)
         network = integer_form(base)
         put_back(trained, network)
         return network
@@ -129,14 +137,14 @@ def quantize(command: Command) -> dict[str, float]:
     train(
         config, command.resume, Blueprint(known.network, known.arguments, build, plain)
     )
-    before, after = integer_form(base), zoo.load(config.out / "model")
     scores = {"float32": _score(open_network(base), config)}
-    for name, network in (("plain", before), ("trained", after)):
-        path = config.out / (QUANTIZED_FILE if network is after else "plain.tflite")
-        write(network, path, *QUANTIZED)
-        in_integers = dataclasses.replace(
-            open_network(base), run=engines.open_file(path, "litert")
-        )
+    network = build()
+    for name, file in (("plain", "plain.tflite"), ("trained", QUANTIZED_FILE)):
+        if name == "trained":
+            network.load_weights(config.out / _LEARNED)
+        write_integers(network, config.out / file)
+        run = engines.open_file(config.out / file, "litert")
+        in_integers = dataclasses.replace(open_network(base), run=run)
         scores[name] = _score(in_integers, config)
     for name, score in scores.items():
         print(f"{config.validation}, {name}: {score:.3f} dB")

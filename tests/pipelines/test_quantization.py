@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from networks import as_trained
 
 import xunit_keras
@@ -13,9 +14,9 @@ from pipelines.quantization import (
     integer_form,
     put_back,
     quantized,
+    write_integers,
 )
 from xunit_keras.exporting.examples import calibration, examples
-from xunit_keras.exporting.exporting import QUANTIZED, write
 from xunit_keras.runtime import engines
 from xunit_keras.tasks import from_card
 
@@ -61,11 +62,11 @@ def test_kernels_have_8_bits_and_a_scale_for_each_channel(depthwise):
 
 
 def test_it_loses_what_the_file_in_integers_loses(tmp_path):
-    name = "xsrcnn-f-x3"
+    name = "xespcn-s-x3"
     task, model = from_card(xunit_keras.card(name)), xunit_keras.load(name)
     plain = integer_form(model)
     network = quantized(plain, calibration(task)(64, 64))
-    write(plain, tmp_path / "model.tflite", *QUANTIZED)
+    write_integers(network, tmp_path / "model.tflite")
     run = engines.open_file(tmp_path / "model.tflite", "litert")
     rounded, integers = [], []
     for _, degraded in examples(task, 96, 96):
@@ -74,6 +75,10 @@ def test_it_loses_what_the_file_in_integers_loses(tmp_path):
         integers.append(np.abs(run(degraded[None]) - exact).mean())
     assert np.mean(integers) > 1e-3
     assert np.mean(rounded) == pytest.approx(np.mean(integers), rel=0.25)
+    interpreter = Interpreter(str(tmp_path / "model.tflite"))
+    interpreter.allocate_tensors()
+    kinds = [tensor["dtype"] for tensor in interpreter.get_tensor_details()]
+    assert kinds.count(np.float32) == 2  # the image and the restored one
 
 
 def test_gradients_pass_and_what_is_learned_comes_back():
@@ -91,6 +96,7 @@ def test_gradients_pass_and_what_is_learned_comes_back():
     np.testing.assert_allclose(other(image), plain(image), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_program_trains_writes_and_scores(tmp_path, capsys):
     command = quantize.Command(
         "xsrcnn-f-x3",
