@@ -244,8 +244,8 @@ def test_enlarging_takes_the_best_network_for_the_scale():
         | {"channels": 1, "sigma": []}
         for name, network, psnr, scale in [
             ("good", "xsrcnn_f", 39, 3),
-            ("better", "xespcn_m", 40, 3),
-            ("twice", "xespcn_m", 45, 2),
+            ("better", "xespcn_s", 40, 3),
+            ("twice", "xespcn_s", 45, 2),
         ]
     ]
     code = f"""
