@@ -1,6 +1,7 @@
 """The released models restore as well as their cards say, without Keras and with it."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_cards_are_complete(name):
         assert stage["steps"] > 0 and stage["seconds"] > 0 and stage["machine"]
         assert not {"data_root", "out"} & set(stage["recipe"])
     assert card.stages[-1]["recipe"]["task"] == card.task
+
+
+@pytest.mark.parametrize("sigma", [0, 5, 15, 25])
+def test_flat_saturated_colors_stay(sigma):
+    """Which photographs hardly have: within 3 levels, and in each line within 5."""
+    random = np.random.default_rng(1)
+    for corner in itertools.product((0, 1), repeat=3):
+        clean = np.full((96, 96, 3), corner, np.float32)
+        noise = random.normal(scale=sigma / 255, size=clean.shape).astype(np.float32)
+        restored = xunit_keras.restore(clean + noise, "xdncnn-color-blind")
+        wrong = 255 * (np.clip(restored, 0, 1) - clean)
+        assert np.abs(wrong.mean(axis=(0, 1))).max() < 3, corner
+        # The first and last of them are the borders.
+        lines = max(np.abs(wrong.mean(axis=axis)).max() for axis in (0, 1))
+        assert lines < 5, corner
 
 
 @pytest.mark.parametrize(
