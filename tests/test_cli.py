@@ -444,7 +444,6 @@ def test_strength(models, tmp_path):
         (("--precision", "float16"), "`device` and `precision` are for what ONNX"),
         (("--width", 90, "-m", "xderain"), "'xderain' does not enlarge"),
         (("-m", "auto", "--task", "denoise", "--scale", 2), "does not enlarge"),
-        (("-m", "auto", "--task", "jpeg"), "no released model for 'jpeg'"),
         (("-m", "xsrcnn-f-x2", "--device", "directml"), "no 'directml' here: it has"),
         (("-m", "xsrcnn-f-x2", "--precision", "float16"), "processor does not compute"),
         (("-m", "xsrcnn-f-x2", "-e", "openvino", "--device", "auto"), "on 'openvino'"),
@@ -558,7 +557,7 @@ def test_several_models_one_after_the_other(tmp_path, capsys):
     files.write(tmp_path / "in.png", Photograph(pixels(10, 12)))
     command = ("restore", "-i", tmp_path / "in.png", "-o", tmp_path / "out.png")
     assert run(*command, "--task", "sr", "--scale", 5) == 0
-    assert "xsrcnn-f-x2 (enlarges by 2, for gray images), then xsrcnn-f-x3 (" in (
+    assert "xespcn-s-x2 (enlarges by 2, for gray images), then xespcn-m-x3 (" in (
         capsys.readouterr().out
     )
     assert files.read(tmp_path / "out.png").pixels.shape == (50, 60)

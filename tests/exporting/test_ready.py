@@ -1,0 +1,41 @@
+"""Files that models bring along for engines."""
+
+import shutil
+
+import pytest
+
+import xunit_keras
+from xunit_keras.exporting import exporting, write
+from xunit_keras.exporting.ready import keep_quantized
+from xunit_keras.runtime import models
+from xunit_keras.runtime.models import QUANTIZED_FILE
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copytree(models.model_folder("xespcn-s-x3"), tmp_path / "model")
+    model = xunit_keras.load("xespcn-s-x3")
+    write(model, tmp_path / "trained.tflite", *exporting.QUANTIZED)
+    return tmp_path / "model"
+
+
+def test_integers_that_were_trained_are_given_out(folder, monkeypatch, tmp_path):
+    trained = tmp_path / "trained.tflite"
+    with pytest.raises(ValueError, match="in int8-full it loses, in dB, "):
+        keep_quantized(folder, trained)  # This one was not trained.
+    assert not (folder / QUANTIZED_FILE).exists()
+
+    monkeypatch.setattr(exporting, "_judge", lambda *arguments: None)
+    lost = keep_quantized(folder, trained).psnr_lost
+    assert models.card(folder).sha256[QUANTIZED_FILE] == models.sha256(trained)
+    given = tmp_path / "given.tflite"
+    found = xunit_keras.export(folder, given, "tflite", "int8-full")
+    assert found.psnr_lost == pytest.approx(lost)
+    assert given.read_bytes() == trained.read_bytes()
+    # Of one size, it is written anew.
+    xunit_keras.export(folder, given, "tflite", "int8-full", input_shape=(32, 24))
+    assert given.read_bytes() != trained.read_bytes()
+
+    (folder / QUANTIZED_FILE).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="The file model-int8"):
+        xunit_keras.export(folder, given, "tflite", "int8-full")
