@@ -96,6 +96,8 @@ def test_what_it_is_tried_with():
         assert task.scored().quality == (level,)
         assert f"quality {level}" in str(task)
     assert tasks.create("jpeg").columns("live1") == {("live1", 10): ""}
+    color = tasks.create("jpeg", quality=20, channels=3)
+    assert color.columns("live1") == {("live1 RGB", 20): ""}
     assert tasks.create("jpeg").test_sets == ("live1", "classic5")
 
 

@@ -26,10 +26,15 @@ QUALITY = 10
 _BLOCK = 16
 """Side, in pixels, of what JPEG compresses at once where chroma is halved."""
 
-_COLUMNS: dict[Column, str] = {
+_GRAY: dict[Column, str] = {
     (data, quality): f"{label} q{quality}"
     for data, label in (("live1", "LIVE1"), ("classic5", "classic5"))
     for quality in (10, 20, 30, 40)
+}
+# Beside them, those of color, which the literature scores in other ways.
+_COLUMNS = {
+    **_GRAY,
+    **{("live1 RGB", quality): f"LIVE1 RGB q{quality}" for quality in (10, 20, 40)},
 }
 
 
@@ -63,19 +68,20 @@ class Jpeg(Task):
             quoted(
                 "ARCNN",
                 106_448,
-                _COLUMNS,
+                _GRAY,
                 (28.96, 31.29, 32.67, 33.63, 29.03, 31.15, 32.51, 33.34),
             ),
             quoted(
                 "DnCNN-3",
                 666_048,
-                _COLUMNS,
+                _GRAY,
                 (29.19, 31.59, 32.98, 33.96, 29.40, 31.63, 32.91, 33.77),
             ),
         ),
         "JPEG of the BT.601 Y channel, rounded to 8 bits, by libjpeg as Pillow calls "
-        "it; output clipped; mean of the images' PSNR.",
-        "xdncnn-gray-jpeg --quality 10",
+        "it (RGB: of the image, chroma halved); output clipped; mean of the images' "
+        "PSNR.",
+        "xdncnn-color-jpeg --quality 10",
     )
 
     def __post_init__(self):
@@ -157,8 +163,7 @@ class Jpeg(Task):
         return row
 
     def columns(self, data: str) -> dict[Column, str]:
-        # The tables of the literature are those of gray images.
-        return {(data, self.level): ""} if self.channels == 1 else {}
+        return {(data if self.channels == 1 else f"{data} RGB", self.level): ""}
 
     @property
     def context(self) -> int:
