@@ -444,6 +444,7 @@ def test_strength(models, tmp_path):
         (("--precision", "float16"), "`device` and `precision` are for what ONNX"),
         (("--width", 90, "-m", "xderain"), "'xderain' does not enlarge"),
         (("-m", "auto", "--task", "denoise", "--scale", 2), "does not enlarge"),
+        (("-m", "auto", "--task", "jpeg"), "no released model for 'jpeg'"),
         (("-m", "xsrcnn-f-x2", "--device", "directml"), "no 'directml' here: it has"),
         (("-m", "xsrcnn-f-x2", "--precision", "float16"), "processor does not compute"),
         (("-m", "xsrcnn-f-x2", "-e", "openvino", "--device", "auto"), "on 'openvino'"),
@@ -545,7 +546,7 @@ def test_a_model_is_chosen(tmp_path, capsys):
     assert run(*command, "--task", "denoise") == 0
     out = capsys.readouterr().out
     assert out.count("xdncnn-color-sigma25 (noise of sigma 2") == 1  # Once a choice.
-    assert "c.png: xdncnn-gray-blind (noise of sigma 0 found" in out
+    assert "c.png: xdncnn-color-blind (noise of sigma 0 found" in out
     for name in ("a.png", "b.png"):
         np.testing.assert_array_equal(
             files.read(tmp_path / "out" / name).pixels,

@@ -118,8 +118,8 @@ def test_released_cards(name):
     assert {score["data"] for score in card.scores} == {"sample", *task.test_sets}
     for score in card.scores:
         scored = task.scored()
-        if "sigma" in score:
-            scored = dataclasses.replace(task, sigma=(score["sigma"],))
+        for setting in {"sigma", "quality"} & set(score):
+            scored = dataclasses.replace(task, **{setting: (score[setting],)})
         assert score["protocol"] == str(scored)
         assert set(task.columns(score["data"])) <= {
             *task.results.columns,
