@@ -1,6 +1,9 @@
 """The benchmark counts right and reports what it measured."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -104,3 +107,12 @@ def test_twins_take_the_same_images():
 def test_bad_numbers(name):
     with pytest.raises(ValueError, match=f"`{name}` must be at least 1"):
         benchmark.benchmark(["xdncnn"], ["keras"], **{name: 0})
+
+
+def test_threads_of_keras_in_a_process_of_its_own():
+    """Where nothing has run yet, in the processes that measure memory too."""
+    command = [sys.executable, "-m", "xunit_keras", "benchmark", "-m", "xespcn"]
+    command += ["-e", "keras", "--threads", "1", "--rounds", "1", "--size", "16"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"xespcn +tensorflow +\d", result.stdout), result.stdout

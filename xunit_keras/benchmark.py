@@ -90,6 +90,8 @@ class _Candidate:
 
     def load(self, threads) -> Runner:
         if self.file.suffix == _KERAS_SUFFIX:
+            if threads is not None:  # TensorFlow takes them before it makes the model.
+                set_keras_threads(threads)
             return open_model(zoo.load(self.file), self.engine, threads)
         return engines.open_file(self.file, self.engine, threads)
 
