@@ -217,7 +217,7 @@ def _told_by(given) -> str | None:
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Network,
     data: str,
     task: Task,
     data_root: Path | None = None,
@@ -228,7 +228,7 @@ def evaluate(
     """Scores every image of a data set.
 
     Args:
-        model: The model to score.
+        model: The model to score, or one that is ready to run.
         data: Name of the data set, see `datasets.read`.
         task: How images are degraded and scored.
         data_root: Folder of the published sets.
@@ -245,7 +245,7 @@ def evaluate(
         ValueError: There is no such data set.
     """
     evaluation = Evaluation(data) if into is None else into
-    network = open_network(model)
+    network = model if isinstance(model, Network) else open_network(model)
     found = islice(examples(data, task, data_root), limit)
     for example in track(found, description=escape(data), transient=True):
         evaluation.add(score(example, network, data, task, save_images))

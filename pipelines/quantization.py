@@ -79,7 +79,8 @@ class QuantizedConvolution(keras.layers.Layer):
         self.layer = layer
 
     def call(self, inputs):
-        layer, depthwise = self.layer, is_depthwise(self.layer)
+        layer = self.layer
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         axis = 2 if depthwise else 3
         others = [a for a in range(4) if a != axis]
         limit = ops.stop_gradient(ops.max(ops.abs(layer.kernel), axis=others))
@@ -94,11 +95,6 @@ class QuantizedConvolution(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         return {**config, "layer": keras.saving.serialize_keras_object(self.layer)}
-
-
-def is_depthwise(layer: keras.Operation) -> bool:
-    """Whether a layer is a depthwise convolution."""
-    return isinstance(layer, keras.layers.DepthwiseConv2D)
 
 
 def integer_form(model: keras.Model) -> keras.Model:

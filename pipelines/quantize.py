@@ -11,7 +11,6 @@ litert -p int8-full` gives it out.
 """
 
 import dataclasses
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ import tyro
 from pipelines import evaluate
 from pipelines.building import Blueprint
 from pipelines.configuration import Config, Resolved, resolve
-from pipelines.data.examples import examples
 from pipelines.quantization import (
     integer_form,
     put_back,
@@ -41,7 +39,6 @@ from xunit_keras.exporting.ready import keep_quantized
 from xunit_keras.restoration import open_network
 from xunit_keras.runtime import engines
 from xunit_keras.runtime.models import QUANTIZED_FILE, card
-from xunit_keras.runtime.network import Network
 from xunit_keras.tasks import from_card
 
 _LEARNED = "learned.weights.h5"
@@ -137,25 +134,23 @@ def quantize(command: Command) -> dict[str, float]:
     train(
         config, command.resume, Blueprint(known.network, known.arguments, build, plain)
     )
-    scores = {"float32": _score(open_network(base), config)}
-    network = build()
+    exact, network = open_network(base), build()
+
+    def score(opened):
+        task = config.target.scored()
+        found = evaluate.evaluate(opened, config.validation, task, config.data_root)
+        return found.means["psnr"]
+
+    scores = {"float32": score(exact)}
     for name, file in (("plain", "plain.tflite"), ("trained", QUANTIZED_FILE)):
         if name == "trained":
             network.load_weights(config.out / _LEARNED)
         write_integers(network, config.out / file)
         run = engines.open_file(config.out / file, "litert")
-        in_integers = dataclasses.replace(open_network(base), run=run)
-        scores[name] = _score(in_integers, config)
-    for name, score in scores.items():
-        print(f"{config.validation}, {name}: {score:.3f} dB")
+        scores[name] = score(dataclasses.replace(exact, run=run))
+    for name, reached in scores.items():
+        print(f"{config.validation}, {name}: {reached:.3f} dB")
     return scores
-
-
-def _score(network: Network, config: Resolved) -> float:
-    task = config.target.scored()
-    found = examples(config.validation, task, config.data_root)
-    scored = [evaluate.score(x, network, config.validation, task) for x in found]
-    return statistics.mean(s.scores["psnr"] for s in scored if s.scores)
 
 
 def main() -> None:

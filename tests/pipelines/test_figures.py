@@ -14,6 +14,7 @@ from pipelines import drawing, figures, program
 from pipelines.configuration import Config
 from pipelines.data.examples import first_examples
 from xunit_keras import tasks, zoo
+from xunit_keras.benchmark import Measurement
 from xunit_keras.graphs.inspection import activation_maps
 from xunit_keras.imaging.metrics import psnr
 from xunit_keras.runtime.models import Card
@@ -265,3 +266,30 @@ def test_errors_are_sentences(
     assert run(monkeypatch, "maps", *arguments) == 1
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
+
+
+def test_prices_of_the_released_networks(tmp_path, monkeypatch, capsys):
+    def measured(names, on, *_):
+        assert "xespcn-s-x3" in names and on == ("onnxruntime",)
+        costs = {"spread": 0.0, "peak_share": 0.1, "memory_mb": 1.0, "file_mb": 0.1}
+        return [
+            Measurement(
+                model=name,
+                engine=on[0],
+                ms_per_megapixel=50.0,
+                gigamacs_per_megapixel=1.4,
+                ratio_to_twin=None,
+                **costs,
+            )
+            for name in ("fsrcnn-x3", "unknown-x3", "xespcn-s-x3")
+        ]
+
+    monkeypatch.setattr(figures, "benchmark", measured)
+    assert not run(monkeypatch, "prices", "--out", tmp_path / "prices.png")
+    out = capsys.readouterr().out
+    assert "fsrcnn-x3, published: 33.16 dB, 1,400 MAC/pixel, 50.0 ms" in out
+    assert "xespcn-s-x3: 33.13 dB, 1,400 MAC/pixel" in out
+    assert "unknown" not in out
+    assert Image.open(tmp_path / "prices.png").size[0] > 600
+    assert run(monkeypatch, "prices", "--scale", 7, "--out", tmp_path / "x.png") == 1
+    assert "No released model has a score" in capsys.readouterr().err
