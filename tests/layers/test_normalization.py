@@ -110,19 +110,24 @@ def test_masked_and_frozen():
 @on_tensorflow
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_gradients_are_those_of_keras(compiled, dtype):
+@pytest.mark.parametrize("fixed", [False, True])
+def test_gradients_are_those_of_keras(compiled, dtype, fixed):
+    """With fixed statistics those of Keras' layer in use."""
     import tensorflow as tf
 
     shape = (3, 5, 4, 2)
     images = tf.constant(random_images(*shape))
     target = tf.constant(random_images(*shape, seed=1))
     found = []
-    for layer in twins(shape, dtype=dtype):
+    ours, theirs = twins(shape, dtype=dtype)
+    ours.statistics_fixed = fixed
+    before = ours.get_weights()
+    for layer, training in ((ours, True), (theirs, not fixed)):
 
-        def gradients(images, layer=layer):
+        def gradients(images, layer=layer, training=training):
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                outputs = tf.cast(layer(images, training=True), "float32")
+                outputs = tf.cast(layer(images, training=training), "float32")
                 loss = tf.reduce_sum(outputs * target)
             variables = [weight.value for weight in layer.trainable_weights]
             return tape.gradient(loss, [images, *variables])
@@ -135,6 +140,8 @@ def test_gradients_are_those_of_keras(compiled, dtype):
     tolerance = 1e-5 if dtype == "float32" else 3e-2
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+    same = [np.array_equal(*pair) for pair in zip(before, ours.get_weights())]
+    assert same == [True, True, fixed, fixed]
 
 
 def test_weights_load_into_keras_own_layer(tmp_path):

@@ -40,7 +40,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         self.statistics_fixed = False
 
     def call(self, inputs, training=None, mask=None):
-        training = training and not self.statistics_fixed
         fused = (
             training
             and self.trainable
@@ -55,23 +54,30 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and keras.config.backend() == "tensorflow"
         )
         if not fused:
+            training = training and not self.statistics_fixed
             return super().call(inputs, training=training, mask=mask)
         return self._fused_training_call(inputs)
 
     def _fused_training_call(self, inputs):
         import tensorflow as tf
 
-        inputs = ops.cast(inputs, "float32")
+        fixed = self.statistics_fixed
+        before = [
+            ops.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)
+        ]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
+            x=ops.cast(inputs, "float32"),
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
-            # With exponential_avg_factor=1 the incoming averages are not used.
-            mean=tf.zeros_like(self.moving_mean),
-            variance=tf.zeros_like(self.moving_variance),
+            # In training, with exponential_avg_factor=1, these are not used.
+            mean=before[0],
+            variance=before[1],
             epsilon=self.epsilon,
-            is_training=True,
+            is_training=not fixed,
         )
+        outputs = ops.cast(outputs, self.compute_dtype)
+        if fixed:
+            return outputs
         # The kernel reports the unbiased variance, Keras averages the biased.
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
         variance = variance * (count - 1.0) / tf.maximum(count, 1.0)
@@ -80,4 +86,4 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             (self.moving_variance, variance),
         ):
             average.assign(average * self.momentum + value * (1.0 - self.momentum))
-        return ops.cast(outputs, self.compute_dtype)
+        return outputs
