@@ -11,6 +11,7 @@ from xunit_keras.atomic import replacing
 from xunit_keras.exporting import formats
 from xunit_keras.graphs.folding import deploy
 from xunit_keras.graphs.walk import run_through
+from xunit_keras.layers import BicubicUpsampling
 
 _FORM = formats.get("litert").precision("int8-full").form
 
@@ -22,7 +23,7 @@ class FakeQuantization(keras.layers.Layer):
     moving average of the least and the largest value, and holds 0.
 
     Args:
-        momentum: Of the moving average.
+        momentum: Of the moving average; with 1, training leaves the range alone.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Attributes:
@@ -113,20 +114,23 @@ def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
             tell the ranges of its values.
     """
     rounded = iter(range(len(plain.operations)))
+    last = plain.output._keras_history.operation
+
+    def rounding(operation):
+        # Training images are small, and few of them have black and white in them.
+        is_image = isinstance(operation, BicubicUpsampling) or operation is last
+        momentum = {"momentum": 1.0} if is_image else {}
+        return FakeQuantization(**momentum, name=f"rounded_{next(rounded)}")
 
     def operate(operation):
+        rounded = rounding(operation)
         if isinstance(operation, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
             operation = QuantizedConvolution(operation, name=operation.name)
-
-        def call(*args, **kwargs):
-            return FakeQuantization(name=f"rounded_{next(rounded)}")(
-                operation(*args, **kwargs)
-            )
-
-        return call
+        return lambda *args, **kwargs: rounded(operation(*args, **kwargs))
 
     image = keras.Input(plain.input_shape[1:], name="image")
-    outputs = run_through(plain, FakeQuantization(name="rounded_image")(image), operate)
+    first = FakeQuantization(momentum=1.0, name="rounded_image")
+    outputs = run_through(plain, first(image), operate)
     model = keras.Model(image, outputs, name=plain.name)
     layers = [x for x in model.layers if isinstance(x, FakeQuantization)]
     for layer in layers:

@@ -7,7 +7,7 @@ that has learned with them. The training is one like any other, from the model's
 and on its task; what it ends with is written as `model-int8.tflite` into the folder of
 the run, and scored there beside the model itself. With --release the file stands in the
 model's folder too, if it loses no more than exports may, and `xunit-keras export -f
-litert -p int8-full` gives it out.
+litert --precision int8-full` gives it out.
 """
 
 import dataclasses

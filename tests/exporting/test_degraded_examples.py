@@ -58,6 +58,15 @@ def test_draws_are_reproducible_negatives_among_them():
     assert not np.allclose(means[::2], means[1::2], atol=0.05)
 
 
+@pytest.mark.parametrize(("task", "scale"), [("denoise", 1), ("sr", 2)])
+def test_calibration_reaches_from_black_to_white(task, scale):
+    task = tasks.create(task, **({"sigma": 0} if scale == 1 else {"scale": scale}))
+    black, white = (0, 1) if scale == 1 else (16 / 255, 235 / 255)  # of Y
+    images = list(calibration(task)(64, 64))
+    assert min(map(np.min, images)) == pytest.approx(black, abs=0.01)
+    assert max(map(np.max, images)) == pytest.approx(white, abs=0.01)
+
+
 def test_calibration_sees_other_parts():
     task = tasks.create("sr", scale=2)
     images = list(calibration(task)(16, 12))

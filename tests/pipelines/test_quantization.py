@@ -42,6 +42,26 @@ def test_values_are_those_that_an_integer_of_the_range_can_have(low, high):
     assert abs(rounded[-1] - high) <= step
 
 
+@pytest.mark.parametrize(("momentum", "high"), [(1.0, 0.0), (0.5, 2.0)])
+def test_training_moves_ranges_but_those_of_images(momentum, high):
+    layer = FakeQuantization(momentum)
+    values = np.full((1, 2, 2, 1), 4.0, "float32")
+    rounded = layer(values, training=True)
+    assert (float(layer.low), float(layer.high)) == (0.0, high)
+    np.testing.assert_allclose(rounded, high, rtol=1e-6)
+
+
+def test_training_leaves_the_ranges_of_images_alone():
+    network = quantized(integer_form(xunit_keras.xespcn(scale=2, depth=1)), images())
+    layers = [x for x in network.layers if isinstance(x, FakeQuantization)]
+    before = [float(layer.high) for layer in layers]
+    network(np.full((1, 8, 8, 1), 2.0, "float32"), training=True)
+    same = [float(x.high) == high for x, high in zip(layers, before, strict=True)]
+    # The image, the enlarged one, and the restored one; and all between them.
+    assert same[0] and same[-1] and same[-3]
+    assert sum(same) < len(same) / 2
+
+
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_kernels_have_8_bits_and_a_scale_for_each_channel(depthwise):
     kind = keras.layers.DepthwiseConv2D if depthwise else keras.layers.Conv2D

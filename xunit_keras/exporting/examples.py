@@ -57,22 +57,41 @@ def examples(
         The ground truth and the degraded part, `(height, width, channels)` float32.
     """
     random = np.random.default_rng(seed)
-    for photograph in sample_photographs().values():
-        for draw in range(max(draws, 1)):
-            places = random.random(2) if draws else (0.5, 0.5)
-            part = _part(photograph, height * task.scale, width * task.scale, places)
-            clean = task.clean(255 - part if draw % 2 else part)
-            yield task.truth(clean), task.degrade(clean, random)
+    for part in _parts(height * task.scale, width * task.scale, draws, random):
+        clean = task.clean(part)
+        yield task.truth(clean), task.degrade(clean, random)
 
 
 def calibration(task: tasks.Task) -> Callable[[int, int], Iterable[np.ndarray]]:
-    """What gives degraded images of a height and a width, others than `examples`."""
+    """What gives degraded images of a height and a width, others than `examples`.
+
+    They reach from black to white, as the integers for an image have to.
+    """
 
     def images(height, width):
-        parts = examples(task, height, width, _CALIBRATION_DRAWS, _CALIBRATION_SEED)
-        return (degraded for _, degraded in parts)
+        random = np.random.default_rng(_CALIBRATION_SEED)
+        size = (height * task.scale, width * task.scale)
+        for part in _parts(*size, _CALIBRATION_DRAWS, random):
+            yield task.degrade(task.clean(_stretched(part)), random)
 
     return images
+
+
+def _parts(height, width, draws, random):
+    for photograph in sample_photographs().values():
+        for draw in range(max(draws, 1)):
+            places = random.random(2) if draws else (0.5, 0.5)
+            part = _part(photograph, height, width, places)
+            yield 255 - part if draw % 2 else part
+
+
+def _stretched(image):
+    """An RGB image with black and white in it; a flat one as it is."""
+    black, white = int(image.max(axis=-1).min()), int(image.min(axis=-1).max())
+    if black >= white:
+        return image
+    stretched = (image - np.float32(black)) * (255 / (white - black))
+    return stretched.round().clip(0, 255).astype(np.uint8)
 
 
 def _part(image, height, width, places):
