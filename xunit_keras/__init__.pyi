@@ -27,7 +27,7 @@ from .models.srcnn import srcnn
 from .models.srresnet import srresnet
 from .models.xderain import xderain
 from .models.xdncnn import xdncnn
-from .models.xespcn import xespcn, xespcn_m, xespcn_s
+from .models.xespcn import xespcn, xespcn_l, xespcn_m, xespcn_s
 from .models.xnet import xnet
 from .models.xsrcnn import xsrcnn_c, xsrcnn_f
 from .models.xsrresnet import xsrresnet
@@ -83,6 +83,7 @@ __all__ = [
     "xderain",
     "xdncnn",
     "xespcn",
+    "xespcn_l",
     "xespcn_m",
     "xespcn_s",
     "xnet",

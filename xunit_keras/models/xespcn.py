@@ -89,7 +89,15 @@ def xespcn_s(
         >>> xunit_keras.count_parameters(model).total
         12976
     """
-    return _sized(5 if scale in (2, 3) else 4, 16, channels, scale, weights, name)
+    return xespcn(
+        depth=5 if scale in (2, 3) else 4,
+        filters=16,
+        first_kernel=3,
+        channels=channels,
+        scale=scale,
+        weights=weights,
+        name=name,
+    )
 
 
 @network("sr", twin="fsrcnn")
@@ -110,14 +118,38 @@ def xespcn_m(
         >>> xunit_keras.count_parameters(model).total
         38136
     """
-    return _sized(7, 24, channels, scale, weights, name)
+    return xespcn(
+        depth=7,
+        filters=24,
+        first_kernel=3,
+        channels=channels,
+        scale=scale,
+        weights=weights,
+        name=name,
+    )
 
 
-def _sized(depth, filters, channels, scale, weights, name) -> keras.Model:
-    return subpixel(
-        lambda i: XUnit(5, name=f"xunit_{i}"),
-        depth=depth,
-        filters=filters,
+@network("sr", twin="fsrcnn")
+def xespcn_l(
+    *,
+    channels: int = 1,
+    scale: int = 3,
+    weights: str | None = None,
+    name: str = "xespcn_l",
+) -> keras.Model:
+    """The large xESPCN, at most 110,000 parameters for Y at scales 2 to 4.
+
+    32 filters and 5x5 activations after ten convolutions. The arguments, the result
+    and the errors are those of `xespcn_s`.
+
+    Example:
+        >>> model = xunit_keras.xespcn_l(scale=3)
+        >>> xunit_keras.count_parameters(model).total
+        95104
+    """
+    return xespcn(
+        depth=10,
+        filters=32,
         first_kernel=3,
         channels=channels,
         scale=scale,
