@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -45,16 +44,10 @@ from xunit_keras.imaging.samples import sample_photographs
 from xunit_keras.models.building import require_positive
 from xunit_keras.packages import require
 from xunit_keras.restoration import enlarge, open_network, restore
-from xunit_keras.runtime import engines
+from xunit_keras.runtime.engines import EngineName
 from xunit_keras.runtime.models import card, list_models
 from xunit_keras.tasks import Example, Task
 from xunit_keras.tasks.denoise import Denoise
-
-# Choices come from the registry, which type checkers cannot see.
-if TYPE_CHECKING:
-    EngineName = str
-else:
-    EngineName = Literal[tuple(engines.ENGINES)]
 
 # What trainings may differ in and still be compared: what is drawn, not how.
 _NETWORK = ("model", "depth", "filters", "kernel_size", "out", "data_root")

@@ -3,20 +3,12 @@
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tuning.files import write_json
 from tuning.hypermodel import Architecture
 from xunit_keras.exporting import open_model
-from xunit_keras.runtime import engines
-
-# Choices come from the registry, which type checkers cannot see.
-if TYPE_CHECKING:
-    EngineName = str
-else:
-    EngineName = Literal[tuple(engines.ENGINES)]
 
 _SIDE = 512  # of the result, in pixels
 _RUNS = 7

@@ -32,7 +32,6 @@ from pipelines.configuration import Resolved
 from pipelines.tables import write_csv
 from tuning.files import write_json
 from tuning.hypermodel import Architecture
-from tuning.latency import EngineName
 from tuning.search import ranked
 from tuning.training import train_apart
 from xunit_keras import zoo
@@ -42,6 +41,7 @@ from xunit_keras.exporting import export, formats, open_model
 from xunit_keras.graphs.counting import multiply_adds
 from xunit_keras.graphs.image_model import scale_on
 from xunit_keras.packages import require
+from xunit_keras.runtime.engines import EngineName
 from xunit_keras.runtime.models import card
 
 # Choices come from the registry, which type checkers cannot see.

@@ -47,11 +47,12 @@ from pipelines.data.examples import first_examples
 from pipelines.data.training import patch_source
 from tuning.files import claimed, write_json
 from tuning.hypermodel import TOLERANCE, Architecture, BudgetHyperModel, Space
-from tuning.latency import EngineName, Latencies
+from tuning.latency import Latencies
 from tuning.oracles import HYPERBAND_ROUNDS, ORACLES, SearchOracle
 from tuning.training import TrainingFailedError, train_apart
 from xunit_keras import tasks
 from xunit_keras.packages import require
+from xunit_keras.runtime.engines import EngineName
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from rich.table import Table
 from xunit_keras import clusters, quiet, reports, tasks
 from xunit_keras.exporting import formats
 from xunit_keras.runtime import engines, models
+from xunit_keras.runtime.engines import EngineName
 from xunit_keras.runtime.engines.onnxruntime import DEVICES
 
 _out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -33,13 +34,11 @@ _err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stder
 
 # Choices come from the registries, which type checkers cannot see.
 if TYPE_CHECKING:
-    EngineName = str
     FormatName = str
     PrecisionName = str
     TaskName = str
     DeviceName = str
 else:
-    EngineName = Literal[tuple(engines.ENGINES)]
     FormatName = Literal[tuple(formats.names())]
     PrecisionName = Literal[tuple(formats.precisions())]
     TaskName = Literal[tuple(tasks.TASKS)]

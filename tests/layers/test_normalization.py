@@ -140,7 +140,9 @@ def test_gradients_are_those_of_keras(compiled, dtype, fixed):
     tolerance = 1e-5 if dtype == "float32" else 3e-2
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
-    same = [np.array_equal(*pair) for pair in zip(before, ours.get_weights())]
+    same = [
+        np.array_equal(*pair) for pair in zip(before, ours.get_weights(), strict=True)
+    ]
     assert same == [True, True, fixed, fixed]
 
 

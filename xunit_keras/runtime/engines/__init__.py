@@ -5,6 +5,7 @@ them imports the package of its engine before it opens a model.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from xunit_keras.discovery import modules
 from xunit_keras.runtime.engines.base import (
@@ -23,6 +24,12 @@ def _found() -> dict[str, Engine]:
 
 ENGINES: dict[str, Engine] = _found()
 """The engines by name."""
+
+# What a command line offers, which type checkers cannot see.
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]
 
 
 def get(name: str) -> Engine:
