@@ -1,7 +1,7 @@
 """What a photograph costs: seconds and memory, from the shell to the written file.
 
     python benchmarks/photograph.py
-    python benchmarks/photograph.py --megapixels 12 --model xdncnn-color-sigma25
+    python benchmarks/photograph.py --megapixels 12 --model xdncnn-color-blind
 
 Runs, in turns, `xunit-keras restore`, eight lines of Python that run the same network
 file with ONNX Runtime, and `python -c "import tensorflow"`, each as a process of its
@@ -44,7 +44,7 @@ Image.fromarray(result).save(sys.argv[2])
 class Config:
     """What to measure."""
 
-    model: str = "xdncnn-color-sigma25"
+    model: str = "xdncnn-color-blind"
     """A released model for RGB images."""
 
     megapixels: float = 512 * 512 / 1e6

@@ -1,7 +1,7 @@
 """What Ray costs on one machine: files a second, memory a process, start-up.
 
     python benchmarks/ray_restore.py
-    python benchmarks/ray_restore.py --model xdncnn-color-sigma25 --files 200
+    python benchmarks/ray_restore.py --model xdncnn-color-blind --files 200
 
 Runs, in turns, `xunit-keras restore` on a folder, and the same with `--ray local`, on
 one processor and on more, each as a process of its own on as many processors. Memory is
@@ -33,7 +33,7 @@ _ACTOR = "ray::"  # What the names of processes begin with that work.
 class Config:
     """What to measure."""
 
-    model: str = "xdncnn-color-sigma25"
+    model: str = "xdncnn-color-blind"
     """A released model."""
 
     files: int = 60

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs the extra `ray`, 127.0.0.2, and /proc to find processes",
 )
 
-MODEL = "xdncnn-color-sigma25"
+MODEL = "xdncnn-color-blind"
 
 
 def make(folder, count, side=120):

@@ -545,12 +545,12 @@ def test_a_model_is_chosen(tmp_path, capsys):
     command = ("restore", "-i", tmp_path / "in", "-o", tmp_path / "out")
     assert run(*command, "--task", "denoise") == 0
     out = capsys.readouterr().out
-    assert out.count("xdncnn-color-sigma25 (noise of sigma 2") == 1  # Once a choice.
+    assert out.count("xdncnn-color-blind (noise of sigma 2") == 1  # Once a choice.
     assert "c.png: xdncnn-color-blind (noise of sigma 0 found" in out
     for name in ("a.png", "b.png"):
         np.testing.assert_array_equal(
             files.read(tmp_path / "out" / name).pixels,
-            xunit_keras.restore(noisy, "xdncnn-color-sigma25"),
+            xunit_keras.restore(noisy, "xdncnn-color-blind"),
         )
 
 

@@ -114,7 +114,7 @@ def test_the_python_program_without_the_package(tmp_path):
     assert "xunit_keras" not in program
     pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    name = "xdncnn-color-sigma25"
+    name = "xdncnn-color-blind"
     ready = models.model_folder(name) / models.READY_FILE
     (tmp_path / "model.onnx").write_bytes(ready.read_bytes())
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

@@ -86,14 +86,25 @@ def test_cards_are_complete(name):
     assert card.stages[-1]["recipe"]["task"] == card.task
 
 
-@pytest.mark.parametrize(("sigma", "in_a_line"), [(0, 4), (5, 4), (15, 5.5), (25, 7)])
-def test_flat_saturated_colors_stay(sigma, in_a_line):
+@pytest.mark.parametrize(
+    ("name", "sigma", "in_a_line"),
+    [
+        ("xdncnn-color-blind", 0, 3),
+        ("xdncnn-color-blind", 5, 3.3),
+        ("xdncnn-color-blind", 15, 3.8),
+        ("xdncnn-color-blind", 25, 5),
+        ("xdncnn-gray-sigma25", 25, 3.3),
+        ("xdncnn-gray-sigma50", 50, 6.5),
+        ("xderain", 0, 3),
+    ],
+)
+def test_flat_saturated_colors_stay(name, sigma, in_a_line):
     """Which photographs hardly have: levels that areas and single lines are off."""
     random = np.random.default_rng(1)
-    for corner in itertools.product((0, 1), repeat=3):
-        clean = np.full((96, 96, 3), corner, np.float32)
+    for corner in itertools.product((0, 1), repeat=models.card(name).channels):
+        clean = np.full((96, 96, len(corner)), corner, np.float32)
         noise = random.normal(scale=sigma / 255, size=clean.shape).astype(np.float32)
-        restored = xunit_keras.restore(clean + noise, "xdncnn-color-blind")
+        restored = xunit_keras.restore(clean + noise, name)
         wrong = 255 * (np.clip(restored, 0, 1) - clean)
         assert np.abs(wrong.mean(axis=(0, 1))).max() < 3, corner
         # The first and last of them are the borders.

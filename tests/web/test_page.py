@@ -79,7 +79,7 @@ def test_a_photograph_is_enlarged(page):
 def test_the_example_is_one_click(page):
     page.click("#example")
     page.wait_for_selector("#png:enabled", timeout=60_000)
-    assert "xdncnn-color-sigma25 (noise of sigma 2" in page.inner_text("#about")
+    assert "xdncnn-color-blind (noise of sigma 2" in page.inner_text("#about")
     assert page.is_visible("#before") and page.is_visible("#after")
 
 
@@ -197,7 +197,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(page):
 
 def test_cancel_and_again(page):
     choose(
-        page, picture(smooth(400, 400)), task="denoise", model="xdncnn-color-sigma25"
+        page, picture(smooth(400, 400)), task="denoise", model="xdncnn-color-blind"
     )
     page.click("#start")
     page.wait_for_selector("#cancel:not([hidden])")
@@ -393,6 +393,6 @@ def test_the_page_of_the_document(browser, built, tmp_path):
             }"""
         )
         page.close()
-    expected = xunit_keras.restore(pixels, "xdncnn-color-sigma25", strength=0.8)
+    expected = xunit_keras.restore(pixels, "xdncnn-color-blind", strength=0.8)
     image = np.reshape(got, (40, 30, 4))[..., :3]
     assert np.abs(image - expected.astype(int)).max() <= 1

@@ -71,7 +71,7 @@ def assert_equal(got, expected):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 2000), (61, 47)])
 @pytest.mark.parametrize(
-    "name", ["xdncnn-color-sigma25", "xsrcnn-f-x3", "xnet-100k-sigma25"]
+    "name", ["xdncnn-color-blind", "xsrcnn-f-x3", "xnet-100k-sigma25"]
 )
 def test_color(page, name, size):
     image = noisy(*size)
@@ -87,7 +87,7 @@ def test_gray(page, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("xdncnn-color-sigma25", (230, 170)), ("xsrcnn-f-x4", (90, 70))]
+    ("name", "size"), [("xdncnn-color-blind", (230, 170)), ("xsrcnn-f-x4", (90, 70))]
 )
 def test_tiles_equal_the_whole(page, name, size):
     image = noisy(*size)
@@ -103,7 +103,7 @@ def test_strength(page, name):
     assert_equal(got, rgba(xunit_keras.restore(image, name, strength=0.3)))
 
 
-@pytest.mark.parametrize("name", ["xdncnn-color-sigma25", "xsrcnn-f-x3"])
+@pytest.mark.parametrize("name", ["xdncnn-color-blind", "xsrcnn-f-x3"])
 def test_transparency(page, name):
     image = noisy(70, 90)
     y, x = np.mgrid[:70, :90]

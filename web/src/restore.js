@@ -5,7 +5,7 @@
  * @example
  * import { openModel, restore } from "./xunit/restore.js";
  *
- * const model = await openModel("xdncnn-color-sigma25");
+ * const model = await openModel("xdncnn-color-blind");
  * const restored = await restore(imageData, model, { strength: 0.8 });
  */
 
