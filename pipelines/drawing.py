@@ -182,7 +182,8 @@ def prices(networks: list[Price], data: str, note: str = "") -> "Figure":
             axes.annotate(
                 network.label,
                 place,
-                xytext=(5, 4),
+                # Apart, where a network of ours reaches what another has.
+                xytext=(5, 4 if network.ours else -11),
                 textcoords="offset points",
                 fontsize="small",
             )

@@ -273,7 +273,7 @@ def draw_gallery(config: Gallery) -> None:
     """
     require_positive(crop=config.crop, rounds=config.rounds)
     for name in demo.one_a_task():
-        task = tasks.from_card(card(name)).in_color()
+        task = tasks.from_card(card(name)).in_color().scored()
         photograph = _SHOWN.get(task.name, demo.NAMES[0])
         example = task.example(photograph, sample_photographs()[photograph])
         crop = drawing.detailed(example.clean, config.crop)

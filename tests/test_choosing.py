@@ -135,3 +135,4 @@ def test_the_released_ones():
     assert choose_model("denoise", noisy(50, 1)).model == "xdncnn-gray-sigma50"
     assert choose_model("denoise", noisy(12, 1)).model == "xdncnn-gray-blind"
     assert choose_model("derain", color).model == "xderain"
+    assert choose_model("jpeg", color).model == "xdncnn-color-jpeg"

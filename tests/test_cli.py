@@ -444,7 +444,6 @@ def test_strength(models, tmp_path):
         (("--precision", "float16"), "`device` and `precision` are for what ONNX"),
         (("--width", 90, "-m", "xderain"), "'xderain' does not enlarge"),
         (("-m", "auto", "--task", "denoise", "--scale", 2), "does not enlarge"),
-        (("-m", "auto", "--task", "jpeg"), "no released model for 'jpeg'"),
         (("-m", "xsrcnn-f-x2", "--device", "directml"), "no 'directml' here: it has"),
         (("-m", "xsrcnn-f-x2", "--precision", "float16"), "processor does not compute"),
         (("-m", "xsrcnn-f-x2", "-e", "openvino", "--device", "auto"), "on 'openvino'"),

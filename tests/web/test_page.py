@@ -196,9 +196,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(page):
 
 
 def test_cancel_and_again(page):
-    choose(
-        page, picture(smooth(400, 400)), task="denoise", model="xdncnn-color-blind"
-    )
+    choose(page, picture(smooth(400, 400)), task="denoise", model="xdncnn-color-blind")
     page.click("#start")
     page.wait_for_selector("#cancel:not([hidden])")
     wait_for_text(page, "#remaining", "left")
