@@ -113,14 +113,14 @@ def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
         images: `(height, width, channels)` in [0, 1], as the network gets them, to
             tell the ranges of its values.
     """
-    rounded = iter(range(len(plain.operations)))
+    numbers = iter(range(len(plain.operations)))
     last = plain.output._keras_history.operation
 
     def rounding(operation):
         # Training images are small, and few of them have black and white in them.
         is_image = isinstance(operation, BicubicUpsampling) or operation is last
         momentum = {"momentum": 1.0} if is_image else {}
-        return FakeQuantization(**momentum, name=f"rounded_{next(rounded)}")
+        return FakeQuantization(**momentum, name=f"rounded_{next(numbers)}")
 
     def operate(operation):
         rounded = rounding(operation)
