@@ -535,7 +535,7 @@ def test_quality_and_compression(models, tmp_path):
 
 def test_a_model_is_chosen(tmp_path, capsys):
     yy, xx = np.mgrid[:64, :64]
-    clean = np.dstack([yy, xx, yy + xx]) + 60
+    clean = yy + xx + 60
     noise = np.random.default_rng(0).normal(0, 25, clean.shape)
     noisy = np.clip(clean + noise, 0, 255).astype(np.uint8)
     for name in ("a.png", "b.png"):
@@ -544,12 +544,12 @@ def test_a_model_is_chosen(tmp_path, capsys):
     command = ("restore", "-i", tmp_path / "in", "-o", tmp_path / "out")
     assert run(*command, "--task", "denoise") == 0
     out = capsys.readouterr().out
-    assert out.count("xdncnn-color-blind (noise of sigma 2") == 1  # Once a choice.
-    assert "c.png: xdncnn-color-blind (noise of sigma 0 found" in out
+    assert out.count("xdncnn-gray-sigma25 (noise of sigma 2") == 1  # Once a choice.
+    assert "c.png: xdncnn-gray-blind (noise of sigma 0 found" in out
     for name in ("a.png", "b.png"):
         np.testing.assert_array_equal(
             files.read(tmp_path / "out" / name).pixels,
-            xunit_keras.restore(noisy, "xdncnn-color-blind"),
+            xunit_keras.restore(noisy, "xdncnn-gray-sigma25"),
         )
 
 
