@@ -94,6 +94,8 @@ def test_measured_and_quoted_scores_are_told_apart(page):
     assert table["WNNM"]["scores"] == "published"
     assert table["**`xdncnn-a`**"] == {
         **{"parameters": "303,616", "BSD68 σ=25": "28.90", "BSD68 σ=50": ""},
+        # In color there are published ones.
+        **{"CBSD68 σ=15": "", "CBSD68 σ=25": "", "CBSD68 σ=50": ""},
         "scores": "measured",
     }
     assert table["degraded input"]["BSD68 σ=25"] == "20.20"
@@ -101,9 +103,8 @@ def test_measured_and_quoted_scores_are_told_apart(page):
 
 def test_a_method_that_took_time_says_how_much(monkeypatch, page):
     section = page.split("## Denoising")[1].split("##")[0]
-    assert (
-        "| BM3D |  | 28.60 |  | measured, 4.2 s of processor time an image |" in section
-    )
+    scores = "measured, 4.2 s of processor time an image"
+    assert f"| BM3D |  | 28.60 |  |  |  |  | {scores} |" in section
 
 
 def test_evaluations_of_several_scales_are_one_row(page):
