@@ -61,22 +61,18 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def _fused_training_call(self, inputs):
         import tensorflow as tf
 
-        fixed = self.statistics_fixed
-        before = [
-            ops.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)
-        ]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=ops.cast(inputs, "float32"),
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
-            # In training, with exponential_avg_factor=1, these are not used.
-            mean=before[0],
-            variance=before[1],
+            # With exponential_avg_factor=1 they are used if they are fixed alone.
+            mean=ops.convert_to_tensor(self.moving_mean),
+            variance=ops.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
-            is_training=not fixed,
+            is_training=not self.statistics_fixed,
         )
         outputs = ops.cast(outputs, self.compute_dtype)
-        if fixed:
+        if self.statistics_fixed:
             return outputs
         # The kernel reports the unbiased variance, Keras averages the biased.
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
