@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,17 +38,12 @@ from xunit_keras import zoo
 from xunit_keras.atomic import replacing
 from xunit_keras.benchmark import environment
 from xunit_keras.exporting import export, formats, open_model
+from xunit_keras.exporting.formats import FormatName
 from xunit_keras.graphs.counting import multiply_adds
 from xunit_keras.graphs.image_model import scale_on
 from xunit_keras.packages import require
 from xunit_keras.runtime.engines import EngineName
 from xunit_keras.runtime.models import card
-
-# Choices come from the registry, which type checkers cannot see.
-if TYPE_CHECKING:
-    FormatName = str
-else:
-    FormatName = Literal[tuple(formats.names())]
 
 COSTS = {
     "parameters": "parameters",

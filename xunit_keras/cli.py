@@ -25,6 +25,7 @@ from rich.table import Table
 
 from xunit_keras import clusters, quiet, reports, tasks
 from xunit_keras.exporting import formats
+from xunit_keras.exporting.formats import FormatName
 from xunit_keras.runtime import engines, models
 from xunit_keras.runtime.engines import EngineName
 from xunit_keras.runtime.engines.onnxruntime import DEVICES
@@ -34,12 +35,10 @@ _err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stder
 
 # Choices come from the registries, which type checkers cannot see.
 if TYPE_CHECKING:
-    FormatName = str
     PrecisionName = str
     TaskName = str
     DeviceName = str
 else:
-    FormatName = Literal[tuple(formats.names())]
     PrecisionName = Literal[tuple(formats.precisions())]
     TaskName = Literal[tuple(tasks.TASKS)]
     DeviceName = Literal[("auto", *DEVICES)]

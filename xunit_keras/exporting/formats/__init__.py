@@ -4,6 +4,8 @@ Every file in this folder that declares a `FORMAT` is found by being there. None
 them imports Keras, or what writes the format, before a model is written.
 """
 
+from typing import TYPE_CHECKING, Literal
+
 from xunit_keras.discovery import modules
 from xunit_keras.exporting.formats.base import Format
 
@@ -23,6 +25,13 @@ def names() -> list[str]:
     return [
         name for format in FORMATS.values() for name in (format.name, *format.aliases)
     ]
+
+
+# What a command line offers, which type checkers cannot see.
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(names())]
 
 
 def precisions() -> list[str]:
