@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 SIZE = (320, 480)
 """Height and width of each image, about those of a photograph of BSDS500."""
 
-COUNT = 8
-"""Images of each kind."""
+COUNTS = {"flat": 24, "gradient": 8, "pattern": 8, "shapes": 8, "text": 8}
+"""Images of each kind. Flat areas are where a network is furthest off."""
 
 _SEED = 3
 _CELLS = (2, 3)  # rows and columns of flat areas: each larger than a patch
@@ -29,13 +29,13 @@ def drawings() -> dict[str, np.ndarray]:
     """The drawn images by name, the same at every call.
 
     Returns:
-        uint8 arrays `(height, width, 3)` of `SIZE`: `COUNT` of each kind. Another
+        uint8 arrays `(height, width, 3)` of `SIZE`: `COUNTS` of each kind. Another
         version of Pillow may draw shapes and letters a little differently.
     """
     return {
         f"{kind}-{number}": draw(np.random.default_rng((_SEED, place, number)))
         for place, (kind, draw) in enumerate(_KINDS.items())
-        for number in range(COUNT)
+        for number in range(COUNTS[kind])
     }
 
 
