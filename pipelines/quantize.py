@@ -25,17 +25,16 @@ import tyro
 from pipelines import evaluate
 from pipelines.building import Blueprint
 from pipelines.configuration import Config, Resolved, resolve
-from pipelines.quantization import (
-    integer_form,
-    put_back,
-    quantized,
-    write_integers,
-)
 from pipelines.train import train
 from xunit_keras import zoo
 from xunit_keras.atomic import replacing
+from xunit_keras.exporting import formats
 from xunit_keras.exporting.examples import calibration
+from xunit_keras.exporting.exporting import QUANTIZED
+from xunit_keras.exporting.formats.base import Order
+from xunit_keras.exporting.integers import put_back, quantized
 from xunit_keras.exporting.ready import keep_quantized
+from xunit_keras.graphs.folding import deploy
 from xunit_keras.restoration import open_network
 from xunit_keras.runtime import engines
 from xunit_keras.runtime.models import QUANTIZED_FILE, card
@@ -118,16 +117,18 @@ def quantize(command: Command) -> dict[str, float]:
     """
     config = configuration(command)
     base, known = zoo.load(command.model), card(command.model)
-    images = calibration(from_card(known))
+    name, precision = QUANTIZED
+    form = formats.get(name).precision(precision).form
 
     def build():
-        return quantized(integer_form(base), images(_RANGES_SIDE, _RANGES_SIDE))
+        images = calibration(from_card(known), _RANGES_SIDE, _RANGES_SIDE)
+        return quantized(deploy(base, form), images)
 
     def plain(trained):
         # With the ranges that it has learned, which the plain network has not.
         with replacing(config.out / _LEARNED) as partial:
             trained.save_weights(partial)
-        network = integer_form(base)
+        network = deploy(base, form)
         put_back(trained, network)
         return network
 
@@ -142,14 +143,17 @@ def quantize(command: Command) -> dict[str, float]:
         return found.means["psnr"]
 
     scores = {"float32": score(exact)}
-    for name, file in (("plain", "plain.tflite"), ("trained", QUANTIZED_FILE)):
-        if name == "trained":
+    for stage, file in (("plain", "plain.tflite"), ("trained", QUANTIZED_FILE)):
+        if stage == "trained":
             network.load_weights(config.out / _LEARNED)
-        write_integers(network, config.out / file)
-        run = engines.open_file(config.out / file, "litert")
-        scores[name] = score(dataclasses.replace(exact, run=run))
-    for name, reached in scores.items():
-        print(f"{config.validation}, {name}: {reached:.3f} dB")
+        with replacing(config.out / file) as partial:
+            shape = (None, *network.input_shape[1:])
+            scale = config.target.scale
+            formats.get(name).write(Order(network, partial, shape, scale, precision))
+        run = engines.open_file(config.out / file, formats.get(name).engine)
+        scores[stage] = score(dataclasses.replace(exact, run=run))
+    for stage, reached in scores.items():
+        print(f"{config.validation}, {stage}: {reached:.3f} dB")
     return scores
 
 

@@ -1,7 +1,7 @@
 """Degraded photographs as a model gets them: to verify its exports."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -62,19 +62,15 @@ def examples(
         yield task.truth(clean), task.degrade(clean, random)
 
 
-def calibration(task: tasks.Task) -> Callable[[int, int], Iterable[np.ndarray]]:
-    """What gives degraded images of a height and a width, others than `examples`.
+def calibration(task: tasks.Task, height: int, width: int) -> Iterator[np.ndarray]:
+    """Degraded images of a height and a width, others than `examples`.
 
     They reach from black to white, as the integers for an image have to.
     """
-
-    def images(height, width):
-        random = np.random.default_rng(_CALIBRATION_SEED)
-        size = (height * task.scale, width * task.scale)
-        for part in _parts(*size, _CALIBRATION_DRAWS, random):
-            yield task.degrade(task.clean(_stretched(part)), random)
-
-    return images
+    random = np.random.default_rng(_CALIBRATION_SEED)
+    size = (height * task.scale, width * task.scale)
+    for part in _parts(*size, _CALIBRATION_DRAWS, random):
+        yield task.degrade(task.clean(_stretched(part)), random)
 
 
 def _parts(height, width, draws, random):

@@ -4,7 +4,7 @@ import dataclasses
 import operator
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from xunit_keras.atomic import PREFIX, replacing_folder
 from xunit_keras.exporting import formats
 from xunit_keras.exporting.examples import calibration, examples, task_of
 from xunit_keras.exporting.formats.base import Format, Order, Precision
+from xunit_keras.exporting.integers import quantized
 from xunit_keras.exporting.rgb import on_rgb
 from xunit_keras.graphs.folding import deploy
 from xunit_keras.graphs.image_model import DIVISIBLE, image_model, scale_on
@@ -42,6 +43,9 @@ networks. In the released models a normalization that is lost in one channel sho
 
 QUANTIZED = ("litert", "int8-full")
 """Format and precision of what some models bring along, trained as such."""
+
+# Of the images that tell the ranges of integers, where a model takes any size.
+_RANGES_SIDE = 64
 
 # Two sizes, one of them odd, show that dynamic axes work. Models that pool take the
 # last ones.
@@ -102,9 +106,10 @@ def export(
             SavedModel); `"int8"`: weights of the ordinary convolutions in 8 bits,
             and their inputs too, quantized as they come (for LiteRT). The scales of
             these depend on the whole image, so that tiles are no longer exactly the
-            whole. `"int8-full"`: everything is an integer of 8 bits, with ranges from
-            other parts of the bundled photographs (for LiteRT). Few networks pass; what
-            a released model brings along in integers, trained as such, is given out.
+            whole. `"int8-full"`: all values from the first convolution to the last are
+            integers of 8 bits, with ranges from other parts of the bundled photographs;
+            the image that they correct stays in float (for LiteRT). What a released
+            model brings along in integers, trained as such, is given out.
         input_shape: Height and width to fix the model on, with a batch of 1; None
             leaves batch, height and width as dynamic as the model has them.
         color: Make a model of one channel take RGB images and give RGB images, as
@@ -244,6 +249,12 @@ class _Subject:
         """A network that equals the model, for the images of the export."""
         return on_rgb(network, self.scale) if self.color else network
 
+    def calibration(self) -> Iterable[np.ndarray]:
+        """Images as the model gets them, that tell the ranges of its values."""
+        size = self.size or (_RANGES_SIDE, _RANGES_SIDE)
+        channels = self.model.input_shape[3]
+        return calibration(dataclasses.replace(self.task, channels=channels), *size)
+
     def sizes(self) -> list[tuple[int, int]]:
         """Two sizes of images that the model takes, or the one."""
         if self.size is not None:
@@ -334,7 +345,11 @@ def _metadata(model, scale, channels, color) -> dict[str, str]:
 
 def _write(subject: _Subject, path: Path, known: Format, precision: str) -> None:
     """Deploys a model for the engine of a format, and writes it."""
-    deployed = subject.in_color(deploy(subject.model, known.precision(precision).form))
+    form = known.precision(precision).form
+    deployed = deploy(subject.model, form)
+    if form.integers:
+        deployed = quantized(deployed, subject.calibration())
+    deployed = subject.in_color(deployed)
     batch = deployed.input_shape[0]
     height, width = subject.size or (None, None)
     order = Order(
@@ -343,7 +358,6 @@ def _write(subject: _Subject, path: Path, known: Format, precision: str) -> None
         (1 if subject.size else batch, height, width, deployed.input_shape[-1]),
         subject.scale,
         precision,
-        calibration(subject.task),
         subject.metadata,
     )
     try:

@@ -33,6 +33,7 @@ from xunit_keras.layers import (
     LargeKernelDepthwiseConv2D,
     XUnit,
 )
+from xunit_keras.layers.depthwise import blocks
 from xunit_keras.runtime.engines.base import Form
 
 # Largest shift over scale that is added in place of scaling and shifting: a GPU may
@@ -47,7 +48,7 @@ GATE_LIMIT = 3.0
 # Names that Keras may give to the arithmetic that is added here. In a model from a file
 # there are such names too, and Keras does not know that they are taken.
 _AUTOMATIC = re.compile(
-    r"(add|exp|multiply|negative|relu|sigmoid|square|subtract|true_divide)(_\d+)?"
+    r"(add|exp|multiply|negative|relu6?|sigmoid|square|subtract|true_divide)(_\d+)?"
 )
 
 _PLAIN = Form()
@@ -175,10 +176,36 @@ class _Builder:
         """The tensor of a feature without scale and shift; one that waits is built."""
         waiting = feature.source
         if isinstance(waiting, _Waiting):
+            in_blocks = waiting.config.get("evaluation") == "blocks"
+            if self.form.integers and in_blocks:
+                parts = blocks(waiting.kernel.shape[:2], waiting.config["padding"])
+                if len(parts) > 1:
+                    feature.source = self._sum(parts, waiting)
+                    return feature.source
             layer = self._made(waiting.cls, waiting.config)
             feature.source = layer(waiting.source)
             layer.set_weights([waiting.kernel, waiting.bias])
         return feature.source
+
+    def _sum(self, parts, waiting):
+        """A large depthwise convolution as a layer for each block of its kernel."""
+        config = dict(waiting.config)
+        activation = config.pop("activation")
+        del config["evaluation"]
+        total, bias = None, waiting.bias
+        for block in parts:
+            inputs = waiting.source
+            if np.any(block.pads):
+                inputs = layers.ZeroPadding2D(block.pads, self.data_format)(inputs)
+            kernel = (waiting.kernel * block.keep)[block.taps]
+            config.update(kernel_size=kernel.shape[:2], padding="valid")
+            layer = self._made(layers.DepthwiseConv2D, config)
+            part = layer(inputs)
+            layer.set_weights([kernel, bias])
+            if np.any(block.crops):
+                part = layers.Cropping2D(block.crops, self.data_format)(part)
+            total, bias = part if total is None else total + part, np.zeros_like(bias)
+        return keras.activations.get(activation)(total)
 
     def _made(self, cls, config):
         """A layer from its configuration, under a name that is still free."""

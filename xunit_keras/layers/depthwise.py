@@ -8,6 +8,7 @@ is cut into blocks of at most 5x5.
 """
 
 import itertools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import keras
@@ -44,6 +45,57 @@ def split_taps(size: int) -> list[Taps]:
         return [Taps(0, center + 1, False), Taps(center, size, True)]
     groups = np.array_split(np.arange(size), -(-size // LARGEST_BLOCK))
     return [Taps(int(g[0]), int(g[-1]) + 1, False) for g in groups]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a large kernel, as a convolution of its own with "valid" padding.
+
+    Attributes:
+        taps: What it is of the kernel.
+        keep: 0 where a tap of the whole kernel belongs to another block, `(height,
+            width, 1, 1)` like the whole.
+        pads: Zeros above and below, and left and right, to put around its input.
+        crops: Rows above and below, and columns left and right, to cut off its result.
+    """
+
+    taps: tuple[slice, slice]
+    keep: np.ndarray
+    pads: tuple[tuple[int, int], tuple[int, int]]
+    crops: tuple[tuple[int, int], tuple[int, int]]
+
+
+def blocks(kernel_size: tuple[int, int], padding: str) -> list[Block]:
+    """Blocks of at most `LARGEST_BLOCK` taps a side, whose results add up.
+
+    Args:
+        kernel_size: Height and width of the whole kernel.
+        padding: Of the whole convolution, `"same"` or `"valid"`.
+    """
+    found = []
+    for rows, columns in itertools.product(*map(split_taps, kernel_size)):
+        # A tap that two blocks share is zeroed in the second.
+        keep = np.ones((*kernel_size, 1, 1), dtype="float32")
+        keep[rows.start, :] *= not rows.shared
+        keep[:, columns.start] *= not columns.shared
+        # Zeros that the block's taps need; where negative, the block does not reach
+        # the border and the rows beyond belong to other blocks.
+        ends = []
+        for size, taps in zip(kernel_size, (rows, columns), strict=True):
+            before, after = _margins(size, padding)
+            ends.append((before - taps.start, taps.stop - size + after))
+        pads, crops = (
+            tuple((max(sign * a, 0), max(sign * b, 0)) for a, b in ends)
+            for sign in (1, -1)
+        )
+        taps = (slice(rows.start, rows.stop), slice(columns.start, columns.stop))
+        found.append(Block(taps, keep, pads, crops))
+    return found
+
+
+def _margins(size, padding):
+    """Zeros before and after, as TensorFlow's `"same"` lays them."""
+    return (0, 0) if padding == "valid" else ((size - 1) // 2, size // 2)
 
 
 @keras.saving.register_keras_serializable(package="xunit_keras")
@@ -155,13 +207,6 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             return inputs[:, :, rows, columns]
         return inputs[:, rows, columns, :]
 
-    def _margins(self, axis):
-        """Zeros before and after, as TensorFlow's `"same"` lays them."""
-        if self.padding == "valid":
-            return 0, 0
-        size = self.kernel_size[axis]
-        return (size - 1) // 2, size // 2
-
     def _tensorflow_training(self, inputs, kernel, bias):
         return _plus(bias, _tensorflow_depthwise(inputs, kernel, self.padding.upper()))
 
@@ -169,7 +214,8 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         height, width = self.kernel_size
         # A sum of 81 terms in 16 bits would lose a digit that XLA keeps for free.
         dtype = keras.backend.result_type(inputs.dtype, "float32")
-        padded = self._pad(inputs, self._margins(0), self._margins(1))
+        margins = (_margins(size, self.padding) for size in self.kernel_size)
+        padded = self._pad(inputs, *margins)
         padded, kernel = ops.cast(padded, dtype), ops.cast(kernel, dtype)
         total = None if bias is None else ops.cast(bias, dtype)
         for i in range(height):
@@ -185,36 +231,24 @@ class LargeKernelDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         LiteRT has one operation for the square of a difference, which the Gaussian
         gate then takes.
         """
-        *blocks, last = itertools.product(*map(split_taps, self.kernel_size))
+        *first, last = blocks(self.kernel_size, self.padding)
         total = bias
-        for rows, columns in blocks:
-            total = _plus(total, self._block(inputs, kernel, rows, columns))
+        for block in first:
+            total = _plus(total, self._block(inputs, kernel, block))
         if total is None:
-            return self._block(inputs, kernel, *last)
-        return total - self._block(inputs, -kernel, *last)
+            return self._block(inputs, kernel, last)
+        return total - self._block(inputs, -kernel, last)
 
-    def _block(self, inputs, kernel, rows, columns):
+    def _block(self, inputs, kernel, block):
         """One block: pad so that nothing is lost, convolve, crop to size."""
-        # A tap that two blocks share is zeroed in the second.
-        keep = np.ones((*self.kernel_size, 1, 1), dtype="float32")
-        keep[rows.start, :] *= not rows.shared
-        keep[:, columns.start] *= not columns.shared
-        if not keep.all():
-            kernel = kernel * ops.cast(keep, kernel.dtype)
-        block = kernel[rows.start : rows.stop, columns.start : columns.stop]
-        pads, crops = [], []
-        for axis, taps in ((0, rows), (1, columns)):
-            before, after = self._margins(axis)
-            # Zeros that the block's taps need; where negative, the block does
-            # not reach the border and the rows beyond belong to other blocks.
-            first = before - taps.start
-            last = taps.stop - 1 - (self.kernel_size[axis] - 1 - after)
-            pads.append((max(first, 0), max(last, 0)))
-            crops.append((max(-first, 0), max(-last, 0)))
+        if not block.keep.all():
+            kernel = kernel * ops.cast(block.keep, kernel.dtype)
         outputs = ops.depthwise_conv(
-            self._pad(inputs, *pads), block, data_format=self.data_format
+            self._pad(inputs, *block.pads),
+            kernel[block.taps],
+            data_format=self.data_format,
         )
-        return self._crop(outputs, *crops)
+        return self._crop(outputs, *block.crops)
 
     def get_config(self):
         return {**super().get_config(), "evaluation": self.evaluation}

@@ -1,11 +1,9 @@
 """What a format is: one file here each, found by what it declares."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from xunit_keras.runtime.engines.base import Form
 
@@ -44,13 +42,12 @@ class Order:
     """What is to be written.
 
     Attributes:
-        model: A deployed model from one image to one image.
+        model: A deployed model from one image to one image; for integers, one whose
+            values are rounded as theirs (see `xunit_keras.exporting.integers`).
         path: The file, or the folder.
         shape: Of the images that it takes.
         scale: The factor by which it enlarges.
         precision: One of the format's.
-        calibration: Gives images of a height and a width as the model gets them,
-            `(height, width, channels)`, from which ranges of integers are told.
         metadata: What to tell of the model to those who have the file alone.
     """
 
@@ -59,8 +56,7 @@ class Order:
     shape: Shape
     scale: int
     precision: str
-    calibration: Callable[[int, int], Iterable[np.ndarray]]
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from xunit_keras.exporting.formats.base import (
 from xunit_keras.packages import require
 from xunit_keras.runtime import engines
 
-# Of the images that tell the ranges of integers, where a file takes any size.
-_RANGES_SIDE = 64
-
 _ENGINE = engines.get("litert")
 _QUANTIZED = replace(_ENGINE.form, quantizes=True)
 _INTEGERS = replace(_QUANTIZED, gate="product", integers=True)
@@ -33,12 +30,8 @@ def _write(order: Order) -> None:
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["target_spec"]["supported_types"] = [tf.float16]
     if order.precision == "int8-full":
+        # The converter takes the ranges that the model rounds to.
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-        options["target_spec"]["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        size = [given or _RANGES_SIDE for given in order.shape[1:3]]
-        options["representative_dataset"] = lambda: (
-            [image[None]] for image in order.calibration(*size)
-        )
     order.model.export(
         str(order.path),
         format="litert",

@@ -32,8 +32,8 @@ class Form:
         quantizes: The inputs of convolutions become 8-bit integers of one scale for
             all channels, so the normalizations that make the channels alike stay.
         integers: Everything becomes an 8-bit integer: a normalization is one operation,
-            the channels before a unit get the range that its normalization knows, and
-            the argument of the Gaussian gate is clipped.
+            the channels before a unit get the range that its normalization knows, the
+            argument of the Gaussian gate is clipped, and blocks are layers.
     """
 
     depthwise: Literal["auto", "native", "shifts", "blocks"] = "native"

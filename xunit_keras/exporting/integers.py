@@ -1,0 +1,232 @@
+"""Networks whose corrections to an image are computed in 8-bit integers.
+
+What they correct stays in float: rounding the image itself, what it is enlarged to and
+the result to 256 values costs as much PSNR as all the rest.
+"""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+from keras import ops
+
+from xunit_keras.graphs.walk import run_through
+from xunit_keras.layers import LargeKernelDepthwiseConv2D
+
+_Pair = tuple[keras.KerasTensor, keras.KerasTensor]
+
+
+class FakeQuantization(keras.layers.Layer):
+    """Rounds values to the 256 that an 8-bit integer of their range can have.
+
+    The gradient passes as if nothing had been rounded, within the range, which is the
+    moving average of the least and the largest value, and holds 0.
+
+    Args:
+        momentum: Of the moving average; with 1, training leaves the range alone.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Attributes:
+        measures: Whether it widens its range to what it sees, and rounds nothing.
+
+    Reference:
+        Jacob et al.: Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference, CVPR 2018.
+    """
+
+    def __init__(self, momentum=0.99, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.measures = False
+
+    def build(self, input_shape):
+        self.low, self.high = (
+            self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
+            for name in ("low", "high")
+        )
+
+    def call(self, inputs, training=None):
+        low = ops.minimum(ops.min(inputs), 0.0)
+        high = ops.maximum(ops.max(inputs), 0.0)
+        if self.measures:
+            self.low.assign(ops.minimum(self.low, low))
+            self.high.assign(ops.maximum(self.high, high))
+            return inputs
+        if training:
+            self.low.assign(self.low + (1 - self.momentum) * (low - self.low))
+            self.high.assign(self.high + (1 - self.momentum) * (high - self.high))
+        return keras.quantizers.fake_quant_with_min_max_vars(
+            inputs, self.low, self.high
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}
+
+    def compute_output_spec(self, inputs, training=None):
+        # Said, as Keras takes a difference for a sparse tensor, which has no least.
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+
+class QuantizedConvolution(keras.layers.Layer):
+    """A convolution whose kernel has 8 bits and one scale for each channel.
+
+    Args:
+        layer: A `Conv2D`, or a `DepthwiseConv2D` with a depth multiplier of 1. Its
+            `call` must be Keras' own.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs):
+        layer = self.layer
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        axis = 2 if depthwise else 3
+        others = [a for a in range(4) if a != axis]
+        limit = ops.stop_gradient(ops.max(ops.abs(layer.kernel), axis=others))
+        limit = ops.maximum(limit, keras.config.epsilon())
+        kernel = keras.quantizers.fake_quant_with_min_max_vars(
+            layer.kernel, -limit, limit, narrow_range=True, axis=axis
+        )
+        convolve = ops.depthwise_conv if depthwise else ops.conv
+        outputs = convolve(
+            inputs,
+            kernel,
+            layer.strides,
+            layer.padding,
+            dilation_rate=layer.dilation_rate,
+        )
+        if layer.use_bias:
+            outputs = outputs + layer.bias
+        return layer.activation(outputs)
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "layer": keras.saving.serialize_keras_object(self.layer)}
+
+
+def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
+    """A network on the layers of another one, that rounds as integers would.
+
+    It rounds from the first layer that has weights to the last one. What the layers
+    learn in it, the other one has learned too.
+
+    Args:
+        plain: A functional model from one image to one image, as
+            `xunit_keras.graphs.folding.deploy` gives it for integers.
+        images: `(height, width, channels)` in [0, 1], as the network gets them, to
+            tell the ranges of its values.
+    """
+    rounding = _Rounding(_corrections(plain))
+    inputs = keras.Input(batch_shape=plain.input_shape, name="image")
+    outputs = run_through(plain, inputs, rounding.operate)
+    model = keras.Model(inputs, outputs, name=plain.name)
+    layers = [x for x in model.layers if isinstance(x, FakeQuantization)]
+    for layer in layers:
+        layer.measures = True
+    for image in images:
+        model(image[None])
+    for layer in layers:
+        layer.measures = False
+    return model
+
+
+class _Rounding:
+    """Puts operations that round between those of a network.
+
+    Args:
+        corrections: The operations that are to work on integers.
+    """
+
+    def __init__(self, corrections: set[keras.Operation]):
+        self.corrections = corrections
+        self.count = 0
+        # By identity of the first: what is rounded and what it was before, and images
+        # and what they become.
+        self.exact: dict[int, _Pair] = {}
+        self.images: dict[int, _Pair] = {}
+
+    def operate(self, operation):
+        if operation not in self.corrections:
+            return operation
+        if _has_kernel(operation):
+            operation = QuantizedConvolution(operation, name=operation.name)
+
+        def integers(*args, **kwargs):
+            leaf = self._exact if _is_rectifier(operation) else self._rounded
+            args, kwargs = keras.tree.map_structure(leaf, (args, kwargs))
+            outputs = operation(*args, **kwargs)
+            return self._round(outputs, 0.99)
+
+        return integers
+
+    def _exact(self, leaf):
+        """What was rounded, before that: a rectifier is one with what precedes it."""
+        return self.exact.get(id(leaf), (leaf, leaf))[1]
+
+    def _rounded(self, leaf):
+        """A tensor that is rounded: of an image, this is the place to do it."""
+        if not isinstance(leaf, keras.KerasTensor) or id(leaf) in self.exact:
+            return leaf
+        if id(leaf) not in self.images:
+            # Training images are small, and few of them have black and white in them.
+            self.images[id(leaf)] = leaf, self._round(leaf, 1.0)
+        return self.images[id(leaf)][1]
+
+    def _round(self, tensor, momentum):
+        self.count += 1
+        rounded = FakeQuantization(momentum, name=f"rounded_{self.count}")(tensor)
+        self.exact[id(rounded)] = rounded, tensor
+        return rounded
+
+
+def _is_rectifier(operation) -> bool:
+    """Whether it is a ReLU of its own, as a layer or an operation, that ends at 0."""
+    plain = not any(getattr(operation, x, 0) for x in ("negative_slope", "threshold"))
+    return type(operation).__name__ in ("ReLU", "Relu", "Relu6") and plain
+
+
+def _has_kernel(operation) -> bool:
+    """Whether it is a convolution with a scale for each channel of its result."""
+    if type(operation) is keras.layers.DepthwiseConv2D:
+        return operation.depth_multiplier == 1
+    return type(operation) in (keras.layers.Conv2D, LargeKernelDepthwiseConv2D)
+
+
+class _Trace:
+    """In place of a tensor: the operations that it comes from."""
+
+    def __init__(self, *operations):
+        self.operations = set(operations)
+
+
+def _corrections(plain: keras.Model) -> set[keras.Operation]:
+    """The operations from the first ones with weights to the last ones.
+
+    That is without what makes an image of an image before them, such as an
+    interpolation, and what adds their result to it.
+    """
+    sources: dict[keras.Operation, set[keras.Operation]] = {}
+
+    def operate(operation):
+        def trace(*args, **kwargs):
+            leaves = keras.tree.flatten((args, kwargs))
+            traces = (leaf.operations for leaf in leaves if isinstance(leaf, _Trace))
+            sources[operation] = set().union(*traces)
+            return _Trace(operation, *sources[operation])
+
+        return trace
+
+    run_through(plain, _Trace(), operate)
+    learned = {x for x in sources if getattr(x, "weights", None)}
+    needed = learned.union(*(sources[x] for x in learned))
+    return {x for x in needed if x in learned or sources[x] & learned}
+
+
+def put_back(trained: keras.Model, plain: keras.Model) -> None:
+    """Gives the convolutions of a plain network what they learned as integers."""
+    for layer in trained.layers:
+        if isinstance(layer, QuantizedConvolution):
+            plain.get_layer(layer.name).set_weights(layer.layer.get_weights())
