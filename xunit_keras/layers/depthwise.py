@@ -61,8 +61,8 @@ class Block:
 
     taps: tuple[slice, slice]
     keep: np.ndarray
-    pads: tuple[tuple[int, int], tuple[int, int]]
-    crops: tuple[tuple[int, int], tuple[int, int]]
+    pads: tuple[tuple[int, int], ...]
+    crops: tuple[tuple[int, int], ...]
 
 
 def blocks(kernel_size: tuple[int, int], padding: str) -> list[Block]:
