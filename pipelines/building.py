@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from pipelines.configuration import Resolved
 from pipelines.initializing import start_from
@@ -99,9 +100,18 @@ def normalizations(model: keras.Model) -> list[FusedBatchNormalization]:
     return found
 
 
-def estimate_statistics(model: keras.Model, batches: Iterable) -> None:
-    """Sets the moving averages of a model to the plain mean over batches."""
-    norms = normalizations(model)
+def estimate_statistics(model: keras.Model, batches: Iterable) -> bool:
+    """Sets the moving averages of a model to the plain mean over batches, if that fits.
+
+    Weights that were trained with fixed statistics fit those and no others: they are
+    kept where the loss of the batches would be larger with new ones.
+
+    Returns:
+        Whether they were set.
+    """
+    norms, batches = normalizations(model), list(batches)
+    known = [[keras.ops.convert_to_numpy(v) for v in norm.non_trainable_variables] for norm in norms]
+    before = _loss(model, batches)
     settings = [(norm.momentum, norm.statistics_fixed) for norm in norms]
     for count, (degraded, _) in enumerate(batches):
         for norm in norms:
@@ -109,3 +119,15 @@ def estimate_statistics(model: keras.Model, batches: Iterable) -> None:
         model(degraded, training=True)
     for norm, setting in zip(norms, settings, strict=True):
         norm.momentum, norm.statistics_fixed = setting
+    if _loss(model, batches) <= before:
+        return True
+    for norm, values in zip(norms, known, strict=True):
+        for variable, value in zip(norm.non_trainable_variables, values, strict=True):
+            variable.assign(value)
+    return False
+
+
+def _loss(model, batches) -> float:
+    return float(
+        np.mean([model.loss(y, model(x, training=False)) for x, y in batches])
+    )

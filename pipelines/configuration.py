@@ -156,9 +156,9 @@ class Config:
     is not learned: end a training with 0 (see docs/training.md)."""
 
     fix_statistics: bool = False
-    """Estimate the statistics of the normalizations at the start, and train with them
-    fixed: for the end of a training, where those of small batches are noise. Needs
-    --init."""
+    """Train with the statistics of the normalizations fixed: for the end of a training,
+    where those of small batches are noise. They are estimated at the start, unless the
+    weights fit those that they came with better. Needs --init."""
 
     residual: bool = True
     """Super resolution: predict only what the interpolation lost."""

@@ -122,7 +122,9 @@ def _fit(
     checkpoint = Checkpoint(out / "checkpoint.npz")
     epoch = checkpoint.restore(model, group) if resume else 0
     if config.fix_statistics and not epoch:
-        building.estimate_statistics(model, source.batches(stop=_STATISTICS_BATCHES))
+        some = source.batches(stop=_STATISTICS_BATCHES)
+        new = building.estimate_statistics(model, some)
+        print(f"Statistics: {'estimated anew' if new else f'those of {config.init}'}.")
 
     def fit(callbacks):
         with group.spread():

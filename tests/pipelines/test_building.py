@@ -112,22 +112,40 @@ def test_the_policy_is_that_of_the_training_alone():
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_statistics_are_the_plain_means_over_batches():
+def fixed():
+    """A model for a training with fixed statistics, and some images."""
     config = resolve(Config("denoise", fix_statistics=True, init="xdncnn-gray-sigma25"))
-    model = building.compiled(config, building.blueprint(config))
+    random = np.random.default_rng(0)
+    images = [random.random((2, 16, 16, 1), "float32") for _ in range(3)]
+    return building.compiled(config, building.blueprint(config)), images
+
+
+def test_statistics_are_the_plain_means_over_batches():
+    model, images = fixed()
     norms = building.normalizations(model)
     # Two in each of the 8 activations, and one before each of the 7 inner layers.
     assert len(norms) == 2 * 8 + 7
     assert all(norm.statistics_fixed for norm in norms)
-    rng = np.random.default_rng(0)
-    batches = [(rng.random((2, 16, 16, 1), "float32"), None) for _ in range(3)]
-    building.estimate_statistics(model, batches)
+    other, _ = fixed()
+    for norm in building.normalizations(other):
+        norm.statistics_fixed = False
+    truth = [other(image, training=True) for image in images]
+    assert building.estimate_statistics(model, zip(images, truth, strict=True))
     assert all(norm.statistics_fixed and norm.momentum == 0.9 for norm in norms)
     first = keras.Model(model.input, model.get_layer("conv_1").output)
-    features = [first.predict_on_batch(batch) for batch, _ in batches]
+    features = [first.predict_on_batch(image) for image in images]
     norm = model.get_layer("xunit_1").norms[0]
     np.testing.assert_allclose(
         norm.moving_mean,
         np.mean([f.mean(axis=(0, 1, 2)) for f in features], axis=0),
         atol=1e-5,
     )
+
+
+def test_statistics_that_fit_better_are_kept():
+    model, images = fixed()
+    before = model.get_weights()
+    truth = [model(image, training=False) for image in images]
+    assert not building.estimate_statistics(model, zip(images, truth, strict=True))
+    for weight, known in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, known)

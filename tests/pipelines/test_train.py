@@ -150,8 +150,9 @@ def test_statistics_are_estimated_once(config, monkeypatch, tmp_path):
     estimate = train.building.estimate_statistics
 
     def counted(model, batches):
-        counts.append(sum(1 for _ in batches))
-        estimate(model, batches)
+        batches = list(batches)
+        counts.append(len(batches))
+        return estimate(model, batches)
 
     monkeypatch.setattr(train.building, "estimate_statistics", counted)
     monkeypatch.setattr(train, "_STATISTICS_BATCHES", 3)

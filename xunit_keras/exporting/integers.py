@@ -5,6 +5,7 @@ the result to 256 values costs as much PSNR as all the rest.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,28 +17,33 @@ from xunit_keras.layers import LargeKernelDepthwiseConv2D
 _Pair = tuple[keras.KerasTensor, keras.KerasTensor]
 
 
+# Shares of a range that are tried as the range: the largest values are few, and what
+# they lose where they are cut may be less than what all others gain by finer steps.
+_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+
+
 class FakeQuantization(keras.layers.Layer):
     """Rounds values to the 256 that an 8-bit integer of their range can have.
 
-    The gradient passes as if nothing had been rounded, within the range, which is the
-    moving average of the least and the largest value, and holds 0.
+    The gradient passes as if nothing had been rounded, within the range. It holds 0, and
+    in training it is the moving average of the least and the largest value.
 
     Args:
         momentum: Of the moving average; with 1, training leaves the range alone.
+        whole: Whether all values that are measured are to be in the range.
         **kwargs: Arguments of `keras.layers.Layer`.
-
-    Attributes:
-        measures: Whether it widens its range to what it sees, and rounds nothing.
 
     Reference:
         Jacob et al.: Quantization and Training of Neural Networks for Efficient
         Integer-Arithmetic-Only Inference, CVPR 2018.
     """
 
-    def __init__(self, momentum=0.99, **kwargs):
+    def __init__(self, momentum=0.99, whole=False, **kwargs):
         super().__init__(**kwargs)
         self.momentum = momentum
-        self.measures = False
+        self.whole = whole
+        self.observe = None  # What is called with values in place of rounding them.
+        self.errors = np.zeros(len(_SHARES))
 
     def build(self, input_shape):
         self.low, self.high = (
@@ -46,25 +52,51 @@ class FakeQuantization(keras.layers.Layer):
         )
 
     def call(self, inputs, training=None):
-        low = ops.minimum(ops.min(inputs), 0.0)
-        high = ops.maximum(ops.max(inputs), 0.0)
-        if self.measures:
-            self.low.assign(ops.minimum(self.low, low))
-            self.high.assign(ops.maximum(self.high, high))
+        if self.observe is not None:
+            self.observe(inputs)
             return inputs
         if training:
+            low, high = _ends(inputs)
             self.low.assign(self.low + (1 - self.momentum) * (low - self.low))
             self.high.assign(self.high + (1 - self.momentum) * (high - self.high))
+        return self._rounded(inputs)
+
+    def widen(self, values) -> None:
+        """Makes the range one that the values are in."""
+        low, high = _ends(values)
+        self.low.assign(ops.minimum(self.low, low))
+        self.high.assign(ops.maximum(self.high, high))
+
+    def compare(self, values) -> None:
+        """Notes how far rounding with each share of the range is off."""
+        self.errors += [
+            float(ops.mean(ops.square(self._rounded(values, share) - values)))
+            for share in _SHARES
+        ]
+
+    def choose(self) -> None:
+        """Takes the share of the range that was off the least."""
+        share = 1.0 if self.whole else _SHARES[int(np.argmin(self.errors))]
+        self.low.assign(self.low * share)
+        self.high.assign(self.high * share)
+
+    def _rounded(self, values, share=1.0):
         return keras.quantizers.fake_quant_with_min_max_vars(
-            inputs, self.low, self.high
+            values, self.low * share, self.high * share
         )
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum}
+        config = super().get_config()
+        return {**config, "momentum": self.momentum, "whole": self.whole}
 
     def compute_output_spec(self, inputs, training=None):
         # Said, as Keras takes a difference for a sparse tensor, which has no least.
         return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+
+def _ends(values):
+    """The least and the largest value, or 0."""
+    return ops.minimum(ops.min(values), 0.0), ops.maximum(ops.max(values), 0.0)
 
 
 class QuantizedConvolution(keras.layers.Layer):
@@ -123,14 +155,20 @@ def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
     inputs = keras.Input(batch_shape=plain.input_shape, name="image")
     outputs = run_through(plain, inputs, rounding.operate)
     model = keras.Model(inputs, outputs, name=plain.name)
-    layers = [x for x in model.layers if isinstance(x, FakeQuantization)]
-    for layer in layers:
-        layer.measures = True
-    for image in images:
-        model(image[None])
-    for layer in layers:
-        layer.measures = False
+    _measure_ranges(model, list(images))
     return model
+
+
+def _measure_ranges(model, images):
+    layers = [x for x in model.layers if isinstance(x, FakeQuantization)]
+    for observe in (FakeQuantization.widen, FakeQuantization.compare):
+        for layer in layers:
+            layer.observe = partial(observe, layer)
+        for image in images:
+            model(image[None])
+    for layer in layers:
+        layer.observe = None
+        layer.choose()
 
 
 class _Rounding:
@@ -158,7 +196,7 @@ class _Rounding:
             leaf = self._exact if _is_rectifier(operation) else self._rounded
             args, kwargs = keras.tree.map_structure(leaf, (args, kwargs))
             outputs = operation(*args, **kwargs)
-            return self._round(outputs, 0.99)
+            return self._round(outputs)
 
         return integers
 
@@ -172,12 +210,14 @@ class _Rounding:
             return leaf
         if id(leaf) not in self.images:
             # Training images are small, and few of them have black and white in them.
-            self.images[id(leaf)] = leaf, self._round(leaf, 1.0)
+            kept = self._round(leaf, momentum=1.0, whole=True)
+            self.images[id(leaf)] = leaf, kept
         return self.images[id(leaf)][1]
 
-    def _round(self, tensor, momentum):
+    def _round(self, tensor, **range_of):
         self.count += 1
-        rounded = FakeQuantization(momentum, name=f"rounded_{self.count}")(tensor)
+        layer = FakeQuantization(**range_of, name=f"rounded_{self.count}")
+        rounded = layer(tensor)
         self.exact[id(rounded)] = rounded, tensor
         return rounded
 
