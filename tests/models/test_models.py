@@ -375,9 +375,9 @@ def test_bad_arguments(build, message):
         (xk.xespcn_m, 2, 37_056, 9_096),
         (xk.xespcn_m, 3, 38_136, 4_163),
         (xk.xespcn_m, 4, 39_648, 2_436),
-        (xk.xespcn_l, 2, 93_664, 23_096),
-        (xk.xespcn_l, 3, 95_104, 10_425),
-        (xk.xespcn_l, 4, 97_120, 5_990),
+        (xk.xespcn_l, 2, 92_832, 22_968),
+        (xk.xespcn_l, 3, 94_992, 10_448),
+        (xk.xespcn_l, 4, 98_016, 6_066),
     ],
 )
 def test_sizes_of_the_fast_family(build, scale, parameters, macs):

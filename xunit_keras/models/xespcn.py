@@ -139,18 +139,17 @@ def xespcn_l(
 ) -> keras.Model:
     """The large xESPCN, at most 110,000 parameters for Y at scales 2 to 4.
 
-    32 filters and 5x5 activations after ten convolutions. The arguments, the result
+    48 filters and 5x5 activations after five convolutions. The arguments, the result
     and the errors are those of `xespcn_s`.
 
     Example:
         >>> model = xunit_keras.xespcn_l(scale=3)
         >>> xunit_keras.count_parameters(model).total
-        95104
+        94992
     """
     return xespcn(
-        depth=10,
-        filters=32,
-        first_kernel=3,
+        depth=5,
+        filters=48,
         channels=channels,
         scale=scale,
         weights=weights,
