@@ -54,6 +54,19 @@ def test_training_moves_ranges_but_those_of_images(momentum, high):
     np.testing.assert_allclose(rounded, high, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("whole", "high"), [(False, 4.0), (True, 10.0)])
+def test_one_value_far_off_does_not_make_all_others_coarse(whole, high):
+    values = np.random.default_rng(0).random((1, 2000, 2000, 1), "float32")
+    values[0, 0, 0] = 10.0
+    layer = FakeQuantization(whole=whole)
+    layer.build(values.shape)
+    layer.widen(values)
+    layer.compare(values)
+    layer.choose()
+    # Cut to 4, one value is off less than four million others with steps of 10 / 255.
+    assert (float(layer.low), float(layer.high)) == (0.0, pytest.approx(high))
+
+
 def test_training_leaves_the_range_of_the_image_alone():
     model = deploy(xunit_keras.xespcn(scale=2, depth=1), FORM)
     network = quantized(model, images())
