@@ -110,7 +110,8 @@ def estimate_statistics(model: keras.Model, batches: Iterable) -> bool:
         Whether they were set.
     """
     norms, batches = normalizations(model), list(batches)
-    known = [[keras.ops.convert_to_numpy(v) for v in norm.non_trainable_variables] for norm in norms]
+    statistics = [v for norm in norms for v in norm.non_trainable_variables]
+    known = [keras.ops.convert_to_numpy(variable) for variable in statistics]
     before = _loss(model, batches)
     settings = [(norm.momentum, norm.statistics_fixed) for norm in norms]
     for count, (degraded, _) in enumerate(batches):
@@ -121,13 +122,10 @@ def estimate_statistics(model: keras.Model, batches: Iterable) -> bool:
         norm.momentum, norm.statistics_fixed = setting
     if _loss(model, batches) <= before:
         return True
-    for norm, values in zip(norms, known, strict=True):
-        for variable, value in zip(norm.non_trainable_variables, values, strict=True):
-            variable.assign(value)
+    for variable, value in zip(statistics, known, strict=True):
+        variable.assign(value)
     return False
 
 
 def _loss(model, batches) -> float:
-    return float(
-        np.mean([model.loss(y, model(x, training=False)) for x, y in batches])
-    )
+    return float(np.mean([model.loss(y, model(x, training=False)) for x, y in batches]))

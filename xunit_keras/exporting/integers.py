@@ -4,8 +4,9 @@ What they correct stays in float: rounding the image itself, what it is enlarged
 the result to 256 values costs as much PSNR as all the rest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,6 @@ from xunit_keras.layers import LargeKernelDepthwiseConv2D
 
 _Pair = tuple[keras.KerasTensor, keras.KerasTensor]
 
-
 # Shares of a range that are tried as the range: the largest values are few, and what
 # they lose where they are cut may be less than what all others gain by finer steps.
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
@@ -25,11 +25,10 @@ _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 class FakeQuantization(keras.layers.Layer):
     """Rounds values to the 256 that an 8-bit integer of their range can have.
 
-    The gradient passes as if nothing had been rounded, within the range. It holds 0, and
-    in training it is the moving average of the least and the largest value.
+    The gradient passes as if nothing had been rounded, within the range. The range is
+    measured, and holds 0; training leaves it alone.
 
     Args:
-        momentum: Of the moving average; with 1, training leaves the range alone.
         whole: Whether all values that are measured are to be in the range.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -38,11 +37,11 @@ class FakeQuantization(keras.layers.Layer):
         Integer-Arithmetic-Only Inference, CVPR 2018.
     """
 
-    def __init__(self, momentum=0.99, whole=False, **kwargs):
+    def __init__(self, whole=False, **kwargs):
         super().__init__(**kwargs)
-        self.momentum = momentum
         self.whole = whole
-        self.observe = None  # What is called with values in place of rounding them.
+        # What is called with values in place of rounding them.
+        self.observe: Callable[[Any], None] | None = None
         self.errors = np.zeros(len(_SHARES))
 
     def build(self, input_shape):
@@ -51,21 +50,16 @@ class FakeQuantization(keras.layers.Layer):
             for name in ("low", "high")
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs):
         if self.observe is not None:
             self.observe(inputs)
             return inputs
-        if training:
-            low, high = _ends(inputs)
-            self.low.assign(self.low + (1 - self.momentum) * (low - self.low))
-            self.high.assign(self.high + (1 - self.momentum) * (high - self.high))
         return self._rounded(inputs)
 
     def widen(self, values) -> None:
         """Makes the range one that the values are in."""
-        low, high = _ends(values)
-        self.low.assign(ops.minimum(self.low, low))
-        self.high.assign(ops.maximum(self.high, high))
+        self.low.assign(ops.minimum(self.low, ops.min(values)))
+        self.high.assign(ops.maximum(self.high, ops.max(values)))
 
     def compare(self, values) -> None:
         """Notes how far rounding with each share of the range is off."""
@@ -86,17 +80,11 @@ class FakeQuantization(keras.layers.Layer):
         )
 
     def get_config(self):
-        config = super().get_config()
-        return {**config, "momentum": self.momentum, "whole": self.whole}
+        return {**super().get_config(), "whole": self.whole}
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs):
         # Said, as Keras takes a difference for a sparse tensor, which has no least.
         return keras.KerasTensor(inputs.shape, self.compute_dtype)
-
-
-def _ends(values):
-    """The least and the largest value, or 0."""
-    return ops.minimum(ops.min(values), 0.0), ops.maximum(ops.max(values), 0.0)
 
 
 class QuantizedConvolution(keras.layers.Layer):
@@ -209,15 +197,12 @@ class _Rounding:
         if not isinstance(leaf, keras.KerasTensor) or id(leaf) in self.exact:
             return leaf
         if id(leaf) not in self.images:
-            # Training images are small, and few of them have black and white in them.
-            kept = self._round(leaf, momentum=1.0, whole=True)
-            self.images[id(leaf)] = leaf, kept
+            self.images[id(leaf)] = leaf, self._round(leaf, whole=True)
         return self.images[id(leaf)][1]
 
-    def _round(self, tensor, **range_of):
+    def _round(self, tensor, whole=False):
         self.count += 1
-        layer = FakeQuantization(**range_of, name=f"rounded_{self.count}")
-        rounded = layer(tensor)
+        rounded = FakeQuantization(whole, name=f"rounded_{self.count}")(tensor)
         self.exact[id(rounded)] = rounded, tensor
         return rounded
 
