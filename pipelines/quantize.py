@@ -41,7 +41,6 @@ from xunit_keras.runtime.models import QUANTIZED_FILE, card
 from xunit_keras.tasks import from_card
 
 _LEARNED = "learned.weights.h5"
-_RANGES_SIDE = 64  # of the images that tell the first ranges
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,7 @@ def quantize(command: Command) -> dict[str, float]:
     form = formats.get(name).precision(precision).form
 
     def build():
-        images = calibration(from_card(known), _RANGES_SIDE, _RANGES_SIDE)
-        return quantized(deploy(base, form), images)
+        return quantized(deploy(base, form), calibration(from_card(known)))
 
     def plain(trained):
         # With the ranges that it has learned, which the plain network has not.

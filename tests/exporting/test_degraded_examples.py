@@ -62,14 +62,14 @@ def test_draws_are_reproducible_negatives_among_them():
 def test_calibration_reaches_from_black_to_white(task, scale):
     task = tasks.create(task, **({"sigma": 0} if scale == 1 else {"scale": scale}))
     black, white = (0, 1) if scale == 1 else (16 / 255, 235 / 255)  # of Y
-    images = list(calibration(task, 64, 64))
+    images = list(calibration(task))
     assert min(map(np.min, images)) == pytest.approx(black, abs=0.01)
     assert max(map(np.max, images)) == pytest.approx(white, abs=0.01)
 
 
 def test_calibration_sees_other_parts():
     task = tasks.create("sr", scale=2)
-    images = list(calibration(task, 16, 12))
+    images = list(calibration(task, (16, 12)))
     tried = [degraded for _, degraded in examples(task, 16, 12, draws=4)]
     assert {image.shape for image in images} == {(16, 12, 1)}
     assert len(images) > len(tried)

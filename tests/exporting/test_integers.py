@@ -138,7 +138,7 @@ def test_it_loses_what_the_file_in_integers_loses(tmp_path):
     name = "xespcn-s-x3"
     task, model = from_card(xunit_keras.card(name)), xunit_keras.load(name)
     plain = deploy(model, FORM)
-    network = quantized(plain, calibration(task, 64, 64))
+    network = quantized(plain, calibration(task))
     shape = (None, *network.input_shape[1:])
     file = tmp_path / "model.tflite"
     formats.get("litert").write(Order(network, file, shape, task.scale, "int8-full"))

@@ -14,6 +14,7 @@ from xunit_keras.runtime.models import Card
 # Parts of photographs that tell the ranges of integers. With too few of them, or all of
 # one place, integers end before the values of other photographs do.
 _CALIBRATION_DRAWS, _CALIBRATION_SEED = 6, 1
+_CALIBRATION_SIZE = (64, 64)
 
 
 def task_of(
@@ -62,14 +63,20 @@ def examples(
         yield task.truth(clean), task.degrade(clean, random)
 
 
-def calibration(task: tasks.Task, height: int, width: int) -> Iterator[np.ndarray]:
-    """Degraded images of a height and a width, others than `examples`.
+def calibration(
+    task: tasks.Task, size: tuple[int, int] | None = None
+) -> Iterator[np.ndarray]:
+    """Degraded images, others than `examples`, that tell the ranges of integers.
 
     They reach from black to white, as the integers for an image have to.
+
+    Args:
+        task: It degrades them.
+        size: Height and width of what the model gets; None where any will do.
     """
     random = np.random.default_rng(_CALIBRATION_SEED)
-    size = (height * task.scale, width * task.scale)
-    for part in _parts(*size, _CALIBRATION_DRAWS, random):
+    height, width = (task.scale * length for length in size or _CALIBRATION_SIZE)
+    for part in _parts(height, width, _CALIBRATION_DRAWS, random):
         yield task.degrade(task.clean(_stretched(part)), random)
 
 

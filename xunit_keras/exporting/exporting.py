@@ -44,9 +44,6 @@ networks. In the released models a normalization that is lost in one channel sho
 QUANTIZED = ("litert", "int8-full")
 """Format and precision of what some models bring along, trained as such."""
 
-# Of the images that tell the ranges of integers, where a model takes any size.
-_RANGES_SIDE = 64
-
 # Two sizes, one of them odd, show that dynamic axes work. Models that pool take the
 # last ones.
 _SIZES = ((96, 96), (53, 37), (64, 128))
@@ -251,9 +248,8 @@ class _Subject:
 
     def calibration(self) -> Iterable[np.ndarray]:
         """Images as the model gets them, that tell the ranges of its values."""
-        size = self.size or (_RANGES_SIDE, _RANGES_SIDE)
         channels = self.model.input_shape[3]
-        return calibration(dataclasses.replace(self.task, channels=channels), *size)
+        return calibration(dataclasses.replace(self.task, channels=channels), self.size)
 
     def sizes(self) -> list[tuple[int, int]]:
         """Two sizes of images that the model takes, or the one."""
