@@ -123,7 +123,7 @@ def quantize(command: Command) -> dict[str, float]:
         return quantized(deploy(base, form), calibration(from_card(known)))
 
     def plain(trained):
-        # With the ranges that it has learned, which the plain network has not.
+        # The file at the end is of the network that rounds.
         with replacing(config.out / _LEARNED) as partial:
             trained.save_weights(partial)
         network = deploy(base, form)
