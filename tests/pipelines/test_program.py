@@ -17,7 +17,8 @@ PROGRAMS = [
     *(f"pipelines/{name}.py" for name in ("train", "evaluate", "release", "results")),
     *("pipelines/figures.py", "tuning/search.py", "tuning/study.py"),
     *("tuning/report.py", "benchmarks/bm3d_baseline.py"),
-    *("benchmarks/initialization.py", "benchmarks/training_step.py"),
+    *("benchmarks/initialization.py", "benchmarks/kernel_sides.py"),
+    "benchmarks/training_step.py",
 ]
 
 
