@@ -71,6 +71,7 @@ def release(config: Config) -> Card:
         raise ValueError(f"`name` must be that of a folder. Received: {config.name!r}")
     folder = config.run / "model"
     model = zoo.load(folder)
+    round_kernels(model)
     asked = [Settings(sigma=sigma) for sigma in config.sigma]
     asked += [Settings(quality=quality) for quality in config.quality]
     scores = []
@@ -88,6 +89,17 @@ def release(config: Config) -> Card:
             shutil.copytree(complete, place, dirs_exist_ok=True)
     print(f"Its ready file differs from the Keras model by {difference:.1g} at most.")
     return card(ZOO / config.name)
+
+
+def round_kernels(model: keras.Model) -> None:
+    """Rounds the kernels of convolutions to half precision, which halves their file.
+
+    They remain float32 in the network. It costs a hundredth of a gray level.
+    """
+    for weights in model.weights:
+        if len(weights.shape) == 4:
+            kernel = keras.ops.convert_to_numpy(weights)
+            weights.assign(kernel.astype("float16").astype(weights.dtype))
 
 
 def _score(

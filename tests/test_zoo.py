@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -56,6 +57,30 @@ def test_saved_and_loaded_by_name_and_by_folder(own_zoo, model):
     assert_same(model, zoo.load("tiny"))
     assert_same(model, zoo.load(own_zoo / "tiny"))
     assert not zoo.load("tiny").compiled
+
+
+@pytest.mark.parametrize("kernel", ["half", "float", "huge", "not a number"])
+def test_weights_come_back_exactly(own_zoo, model, kernel):
+    """Those that half precision holds take half the space, others are not touched."""
+    values = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype("float32")
+    values[0, 0, 0, 0] = {"huge": 1e6, "not a number": np.nan}.get(kernel, 1.0)
+    if kernel == "half":
+        values = values.astype("float16").astype("float32")
+    model.get_layer("conv_2").kernel.assign(values)
+    zoo.save(model, own_zoo / "tiny", card())
+    loaded = zoo.load("tiny").get_layer("conv_2").kernel
+    np.testing.assert_array_equal(loaded.numpy(), values)
+    assert loaded.dtype == "float32"
+    stored = []
+    with h5py.File(own_zoo / "tiny" / WEIGHTS_FILE) as file:
+        file.visititems(
+            lambda _, item: (
+                stored.append(getattr(item, "dtype", None))
+                if getattr(item, "shape", None) == values.shape
+                else None
+            )
+        )
+    assert stored == [np.float16 if kernel == "half" else np.float32]
 
 
 def test_what_saving_adds_to_a_card(own_zoo, model):

@@ -61,15 +61,20 @@ def test_the_model_is_scored_on_the_sets_of_its_task_and_on_the_sample(
         assert (score["sigma"], score["protocol"]) == (25.0, str(task))
         expected = evaluate.evaluate(model, score["data"], task, sets).means
         for name, value in expected.items():
-            assert score[name] == pytest.approx(value, abs=1e-4)
+            assert score[name] == pytest.approx(value, abs=1e-3)
     assert (known.name, known.stages, known.data_terms) == (
         *("small", STAGES, "For research."),
     )
     assert known.arguments == {"depth": 2} and known.sigma == (0.0, 55.0)
     assert {*known.sha256} == {"model.weights.h5", "model.onnx"}
     released = zoo.load(tmp_path / "zoo" / "small")
-    for ours, theirs in zip(released.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(released.weights, model.weights, strict=True):
+        given, value = theirs.numpy(), ours.numpy()
+        if "kernel" in ours.path:  # Rounded, not cut: half a unit in the last place.
+            np.testing.assert_allclose(value, given, rtol=2**-11, atol=2**-25)
+            np.testing.assert_array_equal(value, value.astype(np.float16))
+        else:
+            np.testing.assert_array_equal(value, given)
 
 
 def test_several_levels_are_several_scores(sets, run):
