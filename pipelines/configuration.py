@@ -88,8 +88,8 @@ class Config:
     init: str | None = None
     """Start from these weights: a released model, the model/ of a run, or a .weights.h5
     file. Their shapes must fit: a network for one noise level may start from one for
-    another. Of a model, depthwise kernels may have another side, and the last
-    convolution other outputs, as a pixel shuffle by another factor needs."""
+    another. Of a model, kernels may have another side, and the last convolution other
+    outputs, as a pixel shuffle by another factor needs."""
 
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""

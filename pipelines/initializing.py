@@ -12,9 +12,9 @@ def start_from(model: keras.Model, source: str) -> None:
     """Gives a network the weights that another one has learned.
 
     Two things may differ where the source says what network it is (a released model,
-    the `model/` of a run): depthwise kernels of another side are cut or padded with
-    zeros around their center, and a last convolution with other outputs, as networks
-    with a pixel shuffle have for another factor, starts anew. What does is printed.
+    the `model/` of a run): kernels of another side are cut or padded with zeros around
+    their center, and a last convolution with other outputs, as networks with a pixel
+    shuffle have for another factor, starts anew. What does is printed.
 
     Args:
         model: A network.
@@ -36,7 +36,7 @@ def start_from(model: keras.Model, source: str) -> None:
             raise _unfit(model, source, f"it has no {weights.path}")
         value = keras.ops.convert_to_numpy(theirs)
         if theirs.shape != weights.shape:
-            if _is_depthwise(weights) and weights.shape[2:] == theirs.shape[2:]:
+            if len(weights.shape) == 4 and weights.shape[2:] == theirs.shape[2:]:
                 value = _centered(value, weights.shape)
             elif _layer(weights) == last and weights.shape[:-1] == theirs.shape[:-1]:
                 value = None
@@ -60,12 +60,8 @@ def _layer(weights: keras.Variable) -> str:
     return weights.path.rpartition("/")[0]
 
 
-def _is_depthwise(weights: keras.Variable) -> bool:
-    return "depthwise" in weights.path and len(weights.shape) == 4
-
-
 def _centered(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A depthwise kernel with another side: of what is outside, zeros."""
+    """A kernel with another side: of what is outside, zeros."""
     sides = zip(kernel.shape[:2], shape[:2], strict=True)
     margins = [(wanted - given) // 2 for given, wanted in sides]
     padded = np.pad(kernel, [(max(m, 0),) * 2 for m in margins] + [(0, 0)] * 2)

@@ -48,6 +48,17 @@ def test_depthwise_kernels_of_another_side_keep_their_center(tmp_path, theirs, o
         assert not outside.any()
 
 
+def test_larger_kernels_compute_what_the_smaller_ones_did(tmp_path, capsys):
+    other = as_trained(xunit_keras.xespcn(filters=8, kernel_size=3, first_kernel=3))
+    model = xunit_keras.xespcn(filters=8, kernel_size=7, first_kernel=5)
+    start_from(model, saved(other, tmp_path / "other", "xespcn"))
+    images = np.random.default_rng(0).random((2, 12, 9, 1)).astype("float32")
+    np.testing.assert_allclose(
+        model(images).numpy(), other(images).numpy(), rtol=0, atol=1e-5
+    )
+    assert "conv_1/kernel, xunit_1/depthwise/kernel" in capsys.readouterr().out
+
+
 def test_what_does_not_fit_leaves_the_network_as_it_was(tmp_path):
     other = saved(xunit_keras.xespcn(filters=12), tmp_path / "other", "xespcn")
     model = xunit_keras.xespcn(filters=8)
