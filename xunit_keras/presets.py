@@ -47,7 +47,7 @@ def save_to_preset(
         >>> folder = tempfile.mkdtemp() + "/small"
         >>> card = xunit_keras.save_to_preset(model, folder, task="sr")
         >>> card.name, card.scale, card.parameters
-        ('small', 3, 10464)
+        ('small', 3, 10336)
     """
     from xunit_keras import zoo
     from xunit_keras.exporting.ready import write_ready

@@ -369,15 +369,15 @@ def test_bad_arguments(build, message):
 @pytest.mark.parametrize(
     ("build", "scale", "parameters", "macs"),
     [
-        (xk.xespcn_s, 2, 12_256, 2_984),
-        (xk.xespcn_s, 3, 12_976, 1_406),
-        (xk.xespcn_s, 4, 11_216, 685),
-        (xk.xespcn_m, 2, 37_056, 9_096),
-        (xk.xespcn_m, 3, 38_136, 4_163),
-        (xk.xespcn_m, 4, 39_648, 2_436),
-        (xk.xespcn_l, 2, 92_832, 22_968),
-        (xk.xespcn_l, 3, 94_992, 10_448),
-        (xk.xespcn_l, 4, 98_016, 6_066),
+        (xk.xespcn_s, 2, 12_096, 2_984),
+        (xk.xespcn_s, 3, 12_816, 1_406),
+        (xk.xespcn_s, 4, 11_088, 685),
+        (xk.xespcn_m, 2, 36_720, 9_096),
+        (xk.xespcn_m, 3, 37_800, 4_163),
+        (xk.xespcn_m, 4, 39_312, 2_436),
+        (xk.xespcn_l, 2, 92_352, 22_968),
+        (xk.xespcn_l, 3, 94_512, 10_448),
+        (xk.xespcn_l, 4, 97_536, 6_066),
     ],
 )
 def test_sizes_of_the_fast_family(build, scale, parameters, macs):

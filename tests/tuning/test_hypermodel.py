@@ -57,7 +57,7 @@ def test_untrained_residual_networks_give_almost_the_image():
         (((9, 3, 5), (4, 4), 9, 1, 3), "xsrcnn_f", {"scale": 3, "residual": True}),
         (((9, 3, 5), (4, 4), 9, 1, 3, False), "xsrcnn_f", {"scale": 3}),
         (((9, 5, 5), (4, 4), None, 1, 2), "srcnn", {"scale": 2, "residual": True}),
-        (((5, 3, 3), (4, 4), 5, 1, 3, True, "post"), "xespcn", {"depth": 2}),
+        (((5, 3, 3), (4, 4), 5, 1, 3, True, "post", "slim"), "xespcn", {"depth": 2}),
     ],
 )
 def test_networks_start_as_those_of_the_package_do(network, builder, arguments):
@@ -76,7 +76,9 @@ def test_networks_start_as_those_of_the_package_do(network, builder, arguments):
 
 
 def test_enlarged_last_is_the_network_of_the_package():
-    network = Architecture((5, 3, 3, 3, 3), (16,) * 4, 5, 1, 3, True, "post")
+    network = Architecture(
+        *((5, 3, 3, 3, 3), (16,) * 4, 5, 1, 3, True), *("post", "slim")
+    )
     assert "enlarged last" in str(network)
     expected = xunit_keras.xespcn(scale=3)
     assert network.parameters == count_parameters(expected)

@@ -421,7 +421,7 @@ def _judge(verification, path, precision, stored: Precision):
     if not value <= limit:
         raise ValueError(
             f"The export {str(path)!r} was removed: in {precision} it {what} "
-            f"{value:.2g}, and {limit:g} is allowed."
+            f"{value:.3g}, and {limit:g} is allowed."
         )
 
 

@@ -75,7 +75,7 @@ def count_parameters(model: keras.Model) -> ParameterCount:
 
     Example:
         >>> xunit_keras.count_parameters(xunit_keras.xespcn(scale=3)).total
-        10464
+        10336
     """
     require_model(model)
     if not model.built:

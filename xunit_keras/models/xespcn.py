@@ -15,6 +15,7 @@ def xespcn(
     kernel_size: int = 5,
     first_kernel: int = 5,
     gate: str = "gaussian",
+    form: str = "slim",
     channels: int = 1,
     scale: int = 3,
     weights: str | None = None,
@@ -22,7 +23,7 @@ def xespcn(
 ) -> keras.Model:
     """Convolutions with `XUnit` on the small image, enlarged by a pixel shuffle.
 
-    10,464 parameters at scale 3, and a twentieth of the multiplications of `xsrcnn_f`,
+    10,336 parameters at scale 3, and a twentieth of the multiplications of `xsrcnn_f`,
     which works on the enlarged image.
 
     Args:
@@ -31,6 +32,7 @@ def xespcn(
         kernel_size: Odd side of the depthwise kernels of the activations.
         first_kernel: See `espcn`.
         gate: Gate of the activations, see `XUnit`.
+        form: Form of the activations, see `XUnit`.
         channels: See `espcn`.
         scale: See `espcn`.
         weights: See `espcn`.
@@ -45,10 +47,10 @@ def xespcn(
     Example:
         >>> model = xunit_keras.xespcn(scale=3)
         >>> xunit_keras.count_parameters(model).total
-        10464
+        10336
     """
     return subpixel(
-        lambda i: XUnit(kernel_size, gate, name=f"xunit_{i}"),
+        lambda i: XUnit(kernel_size, gate, form, name=f"xunit_{i}"),
         depth=depth,
         filters=filters,
         first_kernel=first_kernel,
@@ -87,7 +89,7 @@ def xespcn_s(
     Example:
         >>> model = xunit_keras.xespcn_s(scale=3)
         >>> xunit_keras.count_parameters(model).total
-        12976
+        12816
     """
     return xespcn(
         depth=5 if scale in (2, 3) else 4,
@@ -116,7 +118,7 @@ def xespcn_m(
     Example:
         >>> model = xunit_keras.xespcn_m(scale=3)
         >>> xunit_keras.count_parameters(model).total
-        38136
+        37800
     """
     return xespcn(
         depth=7,
@@ -145,7 +147,7 @@ def xespcn_l(
     Example:
         >>> model = xunit_keras.xespcn_l(scale=3)
         >>> xunit_keras.count_parameters(model).total
-        94992
+        94512
     """
     return xespcn(
         depth=5,
