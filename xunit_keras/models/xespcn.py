@@ -32,7 +32,8 @@ def xespcn(
         kernel_size: Odd side of the depthwise kernels of the activations.
         first_kernel: See `espcn`.
         gate: Gate of the activations, see `XUnit`.
-        form: Form of the activations, see `XUnit`.
+        form: Form of the activations, see `XUnit`. The slim one, which is cheaper, is
+            better here too.
         channels: See `espcn`.
         scale: See `espcn`.
         weights: See `espcn`.
@@ -71,8 +72,8 @@ def xespcn_s(
 ) -> keras.Model:
     """The small xESPCN, at most 13,000 parameters for Y at scales 2 to 4.
 
-    16 filters and 5x5 activations after five convolutions, four from scale 4 on, whose
-    last one is larger. docs/fast-family.md tells how it was found.
+    16 filters and slim 5x5 activations after five convolutions, four from scale 4 on,
+    whose last one is larger. docs/fast-family.md tells how it was found.
 
     Args:
         channels: See `espcn`.
@@ -112,8 +113,8 @@ def xespcn_m(
 ) -> keras.Model:
     """The medium xESPCN, at most 43,000 parameters for Y at scales 2 to 4.
 
-    24 filters and 5x5 activations after seven convolutions. The arguments, the result
-    and the errors are those of `xespcn_s`.
+    24 filters and slim 5x5 activations after seven convolutions. The arguments, the
+    result and the errors are those of `xespcn_s`.
 
     Example:
         >>> model = xunit_keras.xespcn_m(scale=3)
@@ -141,8 +142,8 @@ def xespcn_l(
 ) -> keras.Model:
     """The large xESPCN, at most 110,000 parameters for Y at scales 2 to 4.
 
-    48 filters and 5x5 activations after five convolutions. The arguments, the result
-    and the errors are those of `xespcn_s`.
+    48 filters and slim 5x5 activations after five convolutions. The arguments, the
+    result and the errors are those of `xespcn_s`.
 
     Example:
         >>> model = xunit_keras.xespcn_l(scale=3)
