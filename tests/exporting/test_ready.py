@@ -13,14 +13,14 @@ from xunit_keras.runtime.models import QUANTIZED_FILE
 
 @pytest.fixture
 def folder(tmp_path):
-    shutil.copytree(models.model_folder("xespcn-s-x3"), tmp_path / "model")
-    model = xunit_keras.load("xespcn-s-x3")
+    shutil.copytree(models.model_folder("xespcn-s-x4"), tmp_path / "model")
+    model = xunit_keras.load("xespcn-s-x4")
     write(model, tmp_path / "trained.tflite", *exporting.QUANTIZED)
     return tmp_path / "model"
 
 
 def test_integers_that_lose_too_much_are_refused(folder, tmp_path):
-    other = xunit_keras.xespcn_s(scale=3)  # without the weights of the model
+    other = xunit_keras.xespcn_s(scale=4)  # without the weights of the model
     write(other, tmp_path / "other.tflite", *exporting.QUANTIZED)
     with pytest.raises(ValueError, match="in int8-full it loses, in dB, "):
         keep_quantized(folder, tmp_path / "other.tflite")
