@@ -45,17 +45,24 @@ def test_values_are_those_that_an_integer_of_the_range_can_have(low, high):
     assert abs(rounded[-1] - high) <= step
 
 
-@pytest.mark.parametrize(("whole", "high"), [(False, 4.0), (True, 10.0)])
-def test_one_value_far_off_does_not_make_all_others_coarse(whole, high):
+@pytest.mark.parametrize(("image", "high"), [(False, 4.0), (True, 10.0)])
+def test_one_value_far_off_does_not_make_all_others_coarse(image, high):
     values = np.random.default_rng(0).random((1, 2000, 2000, 1), "float32")
     values[0, 0, 0] = 10.0
-    layer = FakeQuantization(whole=whole)
+    layer = FakeQuantization(image=image)
     layer.build(values.shape)
     layer.widen(values)
     layer.compare(values)
     layer.choose()
     # Cut to 4, one value is off less than four million others with steps of 10 / 255.
     assert (float(layer.low), float(layer.high)) == (0.0, pytest.approx(high))
+
+
+def test_white_is_in_the_range_of_an_image_that_has_none():
+    network = deploy(xunit_keras.xespcn(scale=2, depth=1), FORM)
+    rounded = quantized(network, [0.5 * image for image in images()])
+    (layer,) = (x for x in rounded.layers if getattr(x, "image", False))
+    assert (float(layer.low), float(layer.high)) == (0.0, 1.0)
 
 
 def test_training_leaves_ranges_alone_and_rounds():

@@ -29,7 +29,8 @@ class FakeQuantization(keras.layers.Layer):
     measured, and holds 0; training leaves it alone.
 
     Args:
-        whole: Whether all values that are measured are to be in the range.
+        image: Whether the values are an image. Its range holds all values that are
+            measured, and white, which none of the measured ones need have.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Reference:
@@ -37,17 +38,18 @@ class FakeQuantization(keras.layers.Layer):
         Integer-Arithmetic-Only Inference, CVPR 2018.
     """
 
-    def __init__(self, whole=False, **kwargs):
+    def __init__(self, image=False, **kwargs):
         super().__init__(**kwargs)
-        self.whole = whole
+        self.image = image
         # What is called with values in place of rounding them.
         self.observe: Callable[[Any], None] | None = None
         self.errors = np.zeros(len(_SHARES))
 
     def build(self, input_shape):
+        starts = {"low": "zeros", "high": "ones" if self.image else "zeros"}
         self.low, self.high = (
-            self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
-            for name in ("low", "high")
+            self.add_weight(name=name, shape=(), initializer=start, trainable=False)
+            for name, start in starts.items()
         )
 
     def call(self, inputs):
@@ -70,7 +72,7 @@ class FakeQuantization(keras.layers.Layer):
 
     def choose(self) -> None:
         """Takes the share of the range that was off the least."""
-        share = 1.0 if self.whole else _SHARES[int(np.argmin(self.errors))]
+        share = 1.0 if self.image else _SHARES[int(np.argmin(self.errors))]
         self.low.assign(self.low * share)
         self.high.assign(self.high * share)
 
@@ -80,7 +82,7 @@ class FakeQuantization(keras.layers.Layer):
         )
 
     def get_config(self):
-        return {**super().get_config(), "whole": self.whole}
+        return {**super().get_config(), "image": self.image}
 
     def compute_output_spec(self, inputs):
         # Said, as Keras takes a difference for a sparse tensor, which has no least.
@@ -197,12 +199,12 @@ class _Rounding:
         if not isinstance(leaf, keras.KerasTensor) or id(leaf) in self.exact:
             return leaf
         if id(leaf) not in self.images:
-            self.images[id(leaf)] = leaf, self._round(leaf, whole=True)
+            self.images[id(leaf)] = leaf, self._round(leaf, image=True)
         return self.images[id(leaf)][1]
 
-    def _round(self, tensor, whole=False):
+    def _round(self, tensor, image=False):
         self.count += 1
-        rounded = FakeQuantization(whole, name=f"rounded_{self.count}")(tensor)
+        rounded = FakeQuantization(image, name=f"rounded_{self.count}")(tensor)
         self.exact[id(rounded)] = rounded, tensor
         return rounded
 
