@@ -127,12 +127,13 @@ def test_other_tasks(zoo):
 
 def test_the_released_ones():
     color = np.full((64, 64, 3), 100, np.uint8)
-    assert choose_model("sr", color, 2).model == "xespcn-s-x2"
-    assert choose_model("sr", color, 3).model == "xespcn-m-x3"
-    assert choose_model("sr", color, 3.5).model == "xespcn-s-x4"
+    assert choose_model("sr", color, 2).model == "xespcn-l-x2"
+    assert choose_model("sr", color, 3).model == "xespcn-l-x3"
+    assert choose_model("sr", color, 3.5).model == "xespcn-l-x4"
     assert choose_model("denoise", noisy(25, 3)).model == "xdncnn-color-blind"
     assert choose_model("denoise", noisy(8, 3)).model == "xdncnn-color-blind"
     assert choose_model("denoise", noisy(50, 1)).model == "xdncnn-gray-sigma50"
     assert choose_model("denoise", noisy(12, 1)).model == "xdncnn-gray-blind"
     assert choose_model("derain", color).model == "xderain"
     assert choose_model("jpeg", color).model == "xdncnn-color-jpeg"
+    assert choose_model("jpeg", color[..., 0]).model == "xdncnn-gray-jpeg"

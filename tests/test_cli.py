@@ -557,7 +557,7 @@ def test_several_models_one_after_the_other(tmp_path, capsys):
     files.write(tmp_path / "in.png", Photograph(pixels(10, 12)))
     command = ("restore", "-i", tmp_path / "in.png", "-o", tmp_path / "out.png")
     assert run(*command, "--task", "sr", "--scale", 5) == 0
-    assert "xespcn-s-x2 (enlarges by 2, for gray images), then xespcn-m-x3 (" in (
+    assert "xespcn-l-x2 (enlarges by 2, for gray images), then xespcn-l-x3 (" in (
         capsys.readouterr().out
     )
     assert files.read(tmp_path / "out.png").pixels.shape == (50, 60)
