@@ -7,7 +7,7 @@ from xunit_keras import xdncnn
 from xunit_keras.optimizers import ADAM_RATIO, ConvolutionMuon
 
 
-def trained():
+def trained(**arguments):
     """Weights by path before and after a step on noise."""
     keras.utils.set_random_seed(0)
     model = xdncnn(depth=3, kernel_size=5, filters=8)
@@ -17,7 +17,7 @@ def trained():
         return {v.path: keras.ops.convert_to_numpy(v) for v in variables}
 
     before = weights()
-    model.compile(ConvolutionMuon(0.01), "mse", jit_compile=False)
+    model.compile(ConvolutionMuon(0.01, **arguments), "mse", jit_compile=False)
     x = random_images(2, 12, 12, 1)
     model.train_on_batch(x, 0.5 * x)
     return before, weights()
@@ -55,6 +55,17 @@ def test_the_rest_learns_with_adam_at_a_tenth():
     assert len(moved) == 4
     for path in moved:
         assert sizes[path] == pytest.approx(1, rel=0.01), path
+
+
+def test_what_is_excluded_learns_with_adam():
+    before, after = trained(exclude_layers=["conv_1/"])
+    step = after["conv_1/kernel"] - before["conv_1/kernel"]
+    other = after["conv_2/kernel"] - before["conv_2/kernel"]
+    # The first step of Adam has one size but where gradients vanish; Muon's has many.
+    low, high = np.quantile(np.abs(step), (0.2, 1)) / (0.01 * ADAM_RATIO)
+    assert 0.99 < low < high < 1.01
+    low, high = np.quantile(np.abs(other), (0.2, 1))
+    assert high > 3 * low
 
 
 def test_momentum_against_numpy():

@@ -1,6 +1,7 @@
 """Muon for convolutions."""
 
 import math
+import re
 
 import keras
 from keras import ops
@@ -27,7 +28,9 @@ class ConvolutionMuon(keras.optimizers.Muon):
         weight_decay: For the kernels.
         adam_weight_decay: For what learns with Adam.
         adam_lr_ratio: What learns with Adam does so at this part of the rate.
-        **kwargs: The other arguments of `keras.optimizers.Muon`.
+        **kwargs: The other arguments of `keras.optimizers.Muon`, such as
+            `exclude_layers`: patterns of paths that learn with Adam too, as the last
+            convolution may.
 
     Example:
         >>> model = xunit_keras.xnet(filters=8)
@@ -68,7 +71,8 @@ class ConvolutionMuon(keras.optimizers.Muon):
         super().build(var_list)
 
     def _should_use_adamw(self, variable):
-        return 1 in _as_matrix(variable.shape, variable.path)
+        excluded = any(re.search(name, variable.path) for name in self.exclude_layers)
+        return excluded or 1 in _as_matrix(variable.shape, variable.path)
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign_add(m, gradient + m * (self.momentum - 1))
