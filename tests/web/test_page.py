@@ -158,7 +158,7 @@ def test_several_and_what_cannot_be_read(page):
     assert one == "30 × 20, restored" and two == "20 × 30, restored"
     for problem in (no_picture, cut):
         assert "damaged" in problem
-    # A browser may give the size of the cut one before it finds that pixels are missing.
+    # A browser may know the size of the cut one before it misses pixels.
     assert page.inner_text("#status") in ("2 of 2 restored.", "2 of 3 restored.")
     downloads = []
     page.on("download", lambda one: downloads.append(one.suggested_filename))
