@@ -150,6 +150,8 @@ def test_several_and_what_cannot_be_read(page):
         ],
     )
     page.select_option("#task", "sr")
+    # The size of the cut one may be known before it is found that pixels are missing.
+    page.locator("#list .problem").nth(1).wait_for(timeout=60_000)
     wait_for_text(page, "#start", "2")
     page.click("#start")
     page.wait_for_selector("#all:not([hidden])", timeout=60_000)
@@ -158,8 +160,7 @@ def test_several_and_what_cannot_be_read(page):
     assert one == "30 × 20, restored" and two == "20 × 30, restored"
     for problem in (no_picture, cut):
         assert "damaged" in problem
-    # A browser may know the size of the cut one before it misses pixels.
-    assert page.inner_text("#status") in ("2 of 2 restored.", "2 of 3 restored.")
+    assert page.inner_text("#status") == "2 of 2 restored."
     downloads = []
     page.on("download", lambda one: downloads.append(one.suggested_filename))
     page.click("#all")
