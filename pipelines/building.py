@@ -1,5 +1,6 @@
 """Networks made ready for a training."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,6 @@ from xunit_keras.layers import FusedBatchNormalization, XUnit
 from xunit_keras.losses import CenterMeanSquaredError
 from xunit_keras.models import registry
 from xunit_keras.optimizers import ConvolutionMuon
-
-OPTIMIZERS = {"muon": ConvolutionMuon, "adam": keras.optimizers.Adam}
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,31 @@ def compiled(config: Resolved, network: Blueprint) -> keras.Model:
         # A short run cannot afford to average over the last thousand steps.
         average = min(config.average, max(0.0, 1.0 - 20.0 / config.steps))
         model.compile(
-            OPTIMIZERS[config.optimizer](
-                _learning_rate(config), epsilon=1e-8, use_ema=True, ema_momentum=average
-            ),
+            _optimizer(config, model, use_ema=True, ema_momentum=average),
             loss=CenterMeanSquaredError(config.margin),
             # XLA's convolutions on a CPU are slower than TensorFlow's own.
             jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
         )
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _optimizer(config, model, **averages) -> keras.optimizers.Optimizer:
+    arguments = {"learning_rate": _learning_rate(config), "epsilon": 1e-8, **averages}
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(**arguments)
+    # Steps of one size in all directions are too much for what makes the image.
+    last = re.escape(_last_kernel(model).path)
+    return ConvolutionMuon(exclude_layers=[f"^{last}$"], **arguments)
+
+
+def _last_kernel(model) -> keras.Variable:
+    """That of the convolution that makes the image."""
+    return [
+        variable
+        for variable in model.trainable_variables
+        if len(variable.shape) == 4 and "depthwise" not in variable.path
+    ][-1]
 
 
 def _learning_rate(config):

@@ -78,6 +78,30 @@ def test_training_starts_from_the_weights_of_a_network_for_another_scale(tmp_pat
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("task", "model", "last"),
+    [
+        ("denoise", "xdncnn", "conv_9/kernel"),
+        ("sr", "xespcn_m", "conv_8/kernel"),
+        ("sr", "fsrcnn", "restored/kernel"),
+        ("sr", "xsrcnn_f", "conv_3/kernel"),
+    ],
+)
+def test_the_convolution_that_makes_the_image_learns_with_adam(task, model, last):
+    channels = 3 if task == "denoise" else None
+    config = resolve(Config(task, model=model, channels=channels, data=("sample",)))
+    trained = building.compiled(config, building.blueprint(config))
+    optimizer = trained.optimizer
+    with_adam = {
+        variable.path
+        for variable, velocity in zip(
+            trained.trainable_variables, optimizer.adam_velocities, strict=True
+        )
+        if velocity is not None and len(variable.shape) == 4
+    }
+    assert with_adam == {last}
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
 def test_the_learning_rate_rises_and_falls_along_a_cosine(optimizer):
     config = small(steps=1000, learning_rate=0.5, optimizer=optimizer)
