@@ -137,8 +137,8 @@ class Config:
 
     optimizer: Literal["muon", "adam"] = "muon"
     """Muon makes the steps of a convolution's kernel orthogonal and learns several
-    times faster (see docs/training.md); all else then learns with Adam, at a tenth of
-    the learning rate."""
+    times faster (see docs/training.md); all else then learns with Adam, the last
+    convolution too, at a tenth of the learning rate."""
 
     learning_rate: float | None = None
     """Peak of the learning rate; it falls to a hundredth along a cosine. By optimizer:
