@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,11 +16,17 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
-# A shell that starts the tests in the background has them, and all that they start, pay
-# no attention to Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What each test starts from, before fixtures of any scope."""
+    # Equal weights in every run: Keras draws the seeds of its initializers from here.
+    random.seed(0)
+    # A shell that starts the tests in the background has them, and all that they start,
+    # pay no attention to Ctrl-C; and so do programs that have been interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
