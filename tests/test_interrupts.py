@@ -29,6 +29,39 @@ def test_exit_codes(capsys):
         guarded(lambda: (_ for _ in ()).throw(ValueError("not mine")), "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_told_twice_ends_as_after_once(sent):
+    """While it takes back what is half done, and while the interpreter ends."""
+    code = f"""
+import os, signal, sys
+from xunit_keras.interrupts import Stopped, guarded
+
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), {sent})
+
+def main():
+    left_behind = Slow()
+    try:
+        os.kill(os.getpid(), {sent})
+        signal.pause()
+    except Stopped as stop:
+        stop.add_note("Two of three are written.")
+        raise
+    finally:
+        os.kill(os.getpid(), {sent})
+        signal.pause()
+
+left_to_the_end = Slow()
+sys.exit(guarded(main))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    word = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}[sent]
+    assert ended.stderr == f"{word}. Two of three are written.\n"
+    assert ended.returncode in (128 + sent, -sent)
+
+
 def test_the_handler_before_comes_back():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated), termination_raises():

@@ -64,13 +64,24 @@ def guarded(main: Callable[[], int | None], advice: str = "", name: str = "") ->
         try:
             return main() or 0
         except Stopped as stop:
+            # The process is ending: whoever is told so twice would only break into it.
+            with contextlib.suppress(ValueError):  # Not in the main thread.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
             is_ctrl_c = isinstance(stop, KeyboardInterrupt)
             word = "interrupted." if is_ctrl_c else "terminated."
             said = f"{name}: {word}" if name else word.capitalize()
-            parts = (said, advice, *getattr(stop, "__notes__", ()))
+            parts = (said, advice, *_notes(stop))
             print(" ".join(filter(None, parts)), file=sys.stderr)
             return exit_code(stop)
         except BrokenPipeError:
             # Nobody reads any more. Keep the interpreter from saying so at the end.
             sys.stdout = None
             return 1
+
+
+def _notes(stop: BaseException) -> list[str]:
+    """The notes of an interruption, and of the one that it came on top of."""
+    before = stop.__context__
+    earlier = _notes(before) if isinstance(before, Stopped) else []
+    return [*earlier, *getattr(stop, "__notes__", ())]
