@@ -12,9 +12,11 @@ import numpy as np
 from pipelines.configuration import Resolved
 from pipelines.initializing import start_from
 from xunit_keras.layers import FusedBatchNormalization, XUnit
-from xunit_keras.losses import CenterMeanSquaredError
+from xunit_keras.losses import CenterMeanAbsoluteError, CenterMeanSquaredError
 from xunit_keras.models import registry
 from xunit_keras.optimizers import ConvolutionMuon
+
+_LOSSES = {"mse": CenterMeanSquaredError, "mae": CenterMeanAbsoluteError}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def compiled(config: Resolved, network: Blueprint) -> keras.Model:
         average = min(config.average, max(0.0, 1.0 - 20.0 / config.steps))
         model.compile(
             _optimizer(config, model, use_ema=True, ema_momentum=average),
-            loss=CenterMeanSquaredError(config.margin),
+            loss=_LOSSES[config.loss](config.margin),
             # XLA's convolutions on a CPU are slower than TensorFlow's own.
             jit_compile=False if keras.config.backend() == "tensorflow" else "auto",
         )

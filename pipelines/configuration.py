@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -18,6 +18,9 @@ from xunit_keras.tasks.base import Training
 
 LEARNING_RATES = {"muon": 1e-2, "adam": 1e-3}
 """The peak of the learning rate by optimizer."""
+
+Loss = Literal["mse", "mae"]
+"""What a training makes small."""
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 """Keras dtype policies to train with."""
@@ -140,6 +143,15 @@ class Config:
     times faster (see docs/training.md); all else then learns with Adam, the last
     convolution too, at a tenth of the learning rate."""
 
+    loss: Annotated[
+        Loss | None,
+        _by_task(
+            "What is made small: the mean squared error, which PSNR is made of, or "
+            "the mean absolute one.",
+            lambda of: of.loss,
+        ),
+    ] = None
+
     learning_rate: float | None = None
     """Peak of the learning rate; it falls to a hundredth along a cosine. By optimizer:
     0.01, 0.001."""
@@ -215,6 +227,7 @@ class Resolved(Config):
     steps: int
     batch_size: int
     patch_size: int
+    loss: str
     learning_rate: float
     every: int
     out: Path
@@ -304,6 +317,11 @@ def _check(config: Resolved) -> None:
             raise ValueError(
                 f"`{name}` must be {range_}. Received: {name}={getattr(config, name)}"
             )
+    if config.loss not in get_args(Loss):
+        raise ValueError(
+            f"`loss` must be {' or '.join(get_args(Loss))}. "
+            f"Received: loss={config.loss!r}"
+        )
     if config.fix_statistics and not config.init:
         raise ValueError(
             "`fix_statistics` is for networks that have learned something: give --init."

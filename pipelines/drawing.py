@@ -206,7 +206,7 @@ def curves(rows: list[dict[str, str]]) -> "Figure":
     steps = [int(row["step"]) for row in rows]
     left, right = figure.subplots(1, 2)
     left.semilogy(steps, [float(row["loss"]) for row in rows], marker=".")
-    left.set(xlabel="step", ylabel="mean squared error", title="Training loss")
+    left.set(xlabel="step", ylabel="loss", title="Training loss")
     for column, style, label in (
         ("val_psnr", ".-", "model"),
         ("val_input_psnr", "--", "degraded input"),

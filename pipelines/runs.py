@@ -35,8 +35,8 @@ def check(config: Resolved, resume: bool) -> None:
             "--out."
         )
     now, before = as_json(config), recipe(config.out)
-    # An option that is younger than the run had its default there.
-    before = {**as_json(Config(config.task)), **before}
+    # An option that is younger than the run had its default there, or its only value.
+    before = {**as_json(Config(config.task, loss="mse")), **before}
     changed = [name for name in now if now[name] != before[name]]
     if changed:
         raise ValueError(

@@ -4,8 +4,32 @@ import keras
 from keras import ops
 
 
+class _Center(keras.losses.Loss):
+    """A mean over all but `margin` pixels at the borders of a patch."""
+
+    def __init__(self, margin=0, **kwargs):
+        super().__init__(**kwargs)
+        if margin < 0:
+            raise ValueError(
+                f"`margin` must be at least 0. Received: margin={margin!r}"
+            )
+        self.margin = int(margin)
+
+    def measure(self, error):
+        """What an error of a pixel counts."""
+        raise NotImplementedError
+
+    def call(self, y_true, y_pred):
+        inside = slice(self.margin, -self.margin or None)
+        error = (y_true - y_pred)[:, inside, inside, :]
+        return ops.mean(self.measure(error), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+
 @keras.saving.register_keras_serializable(package="xunit_keras")
-class CenterMeanSquaredError(keras.losses.Loss):
+class CenterMeanSquaredError(_Center):
     """Mean squared error without `margin` pixels at the borders of a patch.
 
     Args:
@@ -17,17 +41,21 @@ class CenterMeanSquaredError(keras.losses.Loss):
     """
 
     def __init__(self, margin=0, name="mse", **kwargs):
-        super().__init__(name=name, **kwargs)
-        if margin < 0:
-            raise ValueError(
-                f"`margin` must be at least 0. Received: margin={margin!r}"
-            )
-        self.margin = int(margin)
+        super().__init__(margin, name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
-        inside = slice(self.margin, -self.margin or None)
-        error = (y_true - y_pred)[:, inside, inside, :]
-        return ops.mean(ops.square(error), axis=-1)
+    def measure(self, error):
+        return ops.square(error)
 
-    def get_config(self):
-        return {**super().get_config(), "margin": self.margin}
+
+@keras.saving.register_keras_serializable(package="xunit_keras")
+class CenterMeanAbsoluteError(_Center):
+    """Mean absolute error without `margin` pixels at the borders of a patch.
+
+    The arguments and the errors are those of `CenterMeanSquaredError`.
+    """
+
+    def __init__(self, margin=0, name="mae", **kwargs):
+        super().__init__(margin, name=name, **kwargs)
+
+    def measure(self, error):
+        return ops.abs(error)

@@ -50,7 +50,7 @@ def test_a_folder_that_holds_a_run_is_refused(config):
 
 def test_a_run_from_before_an_option_existed_can_go_on(config):
     saved = as_json(config)
-    for younger in ("depth", "filters", "fix_statistics", "kernel_size"):
+    for younger in ("depth", "filters", "fix_statistics", "kernel_size", "loss"):
         del saved[younger]
     config.out.mkdir()
     (config.out / "training.json").write_text(json.dumps(saved))
@@ -59,6 +59,8 @@ def test_a_run_from_before_an_option_existed_can_go_on(config):
     (config.out / "training.json").write_text(json.dumps(saved))
     with pytest.raises(ValueError, match="filters was None, is 8"):
         runs.check(replace(config, filters=8), resume=True)
+    with pytest.raises(ValueError, match="loss was mse, is mae"):
+        runs.check(replace(config, loss="mae"), resume=True)
 
 
 def test_what_has_not_changed_is_not_written_again(config, monkeypatch):

@@ -72,6 +72,7 @@ class Training:
         steps: Batches in all.
         batch_size: Patches in a batch.
         shrink: Factors of the copies that patches come from.
+        loss: What is made small: "mse" or "mae".
     """
 
     model: str
@@ -81,6 +82,7 @@ class Training:
     steps: int = 3_000
     batch_size: int = 8
     shrink: tuple[float, ...] = (1.0,)
+    loss: str = "mse"
 
 
 @dataclass(frozen=True)

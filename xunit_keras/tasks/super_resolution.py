@@ -39,6 +39,7 @@ class SuperResolution(Task):
         patch_size=96,
         steps=5_000,
         shrink=(1.0, 0.8, 0.6, 0.5, 0.4),
+        loss="mae",
     )
     results = Results(
         "Super resolution (Table 2 of the paper)",
