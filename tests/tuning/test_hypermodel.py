@@ -11,7 +11,7 @@ from pipelines.configuration import Config
 from tuning.hypermodel import Architecture, BudgetHyperModel, Space
 from xunit_keras.graphs.counting import count_parameters
 
-CONFIG = Config(task="denoise", steps=10, learning_rate=1e-3)
+CONFIG = Config(task="denoise", steps=10, learning_rate=1e-3, loss="mse")
 
 
 def test_builds_a_compiled_network_within_the_budget():
