@@ -118,15 +118,16 @@ def quantize(command: Command) -> dict[str, float]:
     base, known = zoo.load(command.model), card(command.model)
     name, precision = QUANTIZED
     form = formats.get(name).precision(precision).form
+    images = list(calibration(from_card(known)))
 
     def build():
-        return quantized(deploy(base, form), calibration(from_card(known)))
+        return quantized(deploy(base, form, images), images)
 
     def plain(trained):
         # The file at the end is of the network that rounds.
         with replacing(config.out / _LEARNED) as partial:
             trained.save_weights(partial)
-        network = deploy(base, form)
+        network = deploy(base, form, images)
         put_back(trained, network)
         return network
 

@@ -59,7 +59,12 @@ def test_one_value_far_off_does_not_make_all_others_coarse(image, high):
 
 
 def test_white_is_in_the_range_of_an_image_that_has_none():
-    network = deploy(xunit_keras.xespcn(scale=2, depth=1), FORM)
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same")(image)
+    x = keras.layers.Conv2D(4, 3, padding="same")(x)
+    x = keras.layers.Concatenate()([x, image])  # Here the image becomes an integer.
+    x = keras.layers.Conv2D(1, 3, padding="same")(x)
+    network = deploy(keras.Model(image, x), FORM)
     rounded = quantized(network, [0.5 * image for image in images()])
     (layer,) = (x for x in rounded.layers if getattr(x, "image", False))
     assert (float(layer.low), float(layer.high)) == (0.0, 1.0)
@@ -89,7 +94,9 @@ def test_the_image_itself_is_not_rounded(network):
     rounded = quantized(deploy(network, FORM), images())
     for layer in rounded.layers:
         if isinstance(layer, QuantizedConvolution):
-            layer.layer.set_weights([0.0 * w for w in layer.layer.get_weights()])
+            layer = layer.layer
+        if layer.trainable_weights:
+            layer.set_weights([0.0 * w for w in layer.get_weights()])
     image = images(1)[0][None]
     plain = deploy(network, FORM)
     for layer in plain.layers:
@@ -98,7 +105,7 @@ def test_the_image_itself_is_not_rounded(network):
     assert np.ptp(np.asarray(plain(image))) > 0.5
 
 
-def test_all_that_convolutions_and_gates_take_is_rounded():
+def test_all_that_convolutions_and_gates_take_is_rounded_but_the_first():
     model = deploy(as_trained(xunit_keras.xdncnn(depth=3, filters=4)), FORM)
     seen = set()
 
@@ -114,6 +121,8 @@ def test_all_that_convolutions_and_gates_take_is_rounded():
     run_through(quantized(model, images()), "InputLayer", operate)
     rounding = "FakeQuantization"
     assert {pair for pair in seen if rounding not in pair} == {
+        ("InputLayer", "Conv2D"),
+        ("Conv2D", "Multiply"),  # by the gate of the first unit
         ("InputLayer", "Subtract"),  # of what comes out of the last convolution
         ("Add", "Relu6"),  # one operation
     }
@@ -141,11 +150,60 @@ def test_kernels_have_8_bits_and_a_scale_for_each_channel(depthwise):
     np.testing.assert_allclose(found, expected(image), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_the_next_weights_make_up_for_the_rounding_of_one(depthwise):
+    kind = keras.layers.DepthwiseConv2D if depthwise else keras.layers.Conv2D
+    arguments = {"kernel_size": 3} if depthwise else {"kernel_size": 3, "filters": 5}
+    layer = kind(**arguments, padding="same")
+    random = np.random.default_rng(0)
+    # As in photographs, what is near to each other is alike.
+    smooth = random.normal(size=(1, 40, 40, 4)).cumsum(1).cumsum(2).astype("float32")
+    layer(smooth)
+    layer.kernel.assign(random.normal(size=layer.kernel.shape))
+    kernel = keras.ops.convert_to_numpy(layer.kernel)
+    expected = keras.ops.convert_to_numpy(layer(smooth))
+    rounding = QuantizedConvolution(layer)
+
+    def off():
+        return np.square(keras.ops.convert_to_numpy(rounding(smooth)) - expected).mean()
+
+    nearest = off()
+    # By the definition, of one pixel.
+    part = smooth[:, 7:10, 4:7]
+    pixels = part.reshape(9, 4).T[:, None] if depthwise else part.reshape(1, 1, -1)
+    valid = kind(**arguments)
+    valid(smooth)
+    found = QuantizedConvolution(valid).moments(part)
+    np.testing.assert_allclose(found, pixels.swapaxes(1, 2) @ pixels, rtol=1e-5)
+
+    rounding.round(rounding.moments(smooth))
+    assert off() < 0.3 * nearest
+    axes = (0, 1, 3) if depthwise else (0, 1, 2)
+    largest = np.abs(kernel).max(axis=axes, keepdims=True)
+    rounded = keras.ops.convert_to_numpy(layer.kernel)
+    np.testing.assert_allclose(np.abs(rounded).max(axis=axes, keepdims=True), largest)
+    integers = rounded / largest * 127
+    np.testing.assert_allclose(integers, np.round(integers), atol=1e-3)
+
+
+def test_kernels_of_which_nothing_is_seen_are_rounded_to_what_is_next():
+    layer = keras.layers.Conv2D(3, 1)
+    black = np.zeros((1, 4, 4, 2), "float32")
+    layer(black)
+    kernel = np.array([[1.0, 0.5, 0.0], [0.3, -0.01, 0.0]]).reshape(1, 1, 2, 3)
+    layer.kernel.assign(kernel)
+    rounding = QuantizedConvolution(layer)
+    rounding.round(rounding.moments(black))
+    step = np.array([1.0, 0.5, 1.0]) / 127
+    np.testing.assert_allclose(layer.kernel, np.round(kernel / step) * step, rtol=1e-5)
+
+
 def test_it_loses_what_the_file_in_integers_loses(tmp_path):
     name = "xespcn-s-x3"
     task, model = from_card(xunit_keras.card(name)), xunit_keras.load(name)
-    plain = deploy(model, FORM)
-    network = quantized(plain, calibration(task))
+    parts = list(calibration(task))
+    plain = deploy(model, FORM, parts)
+    network = quantized(plain, parts)
     shape = (None, *network.input_shape[1:])
     file = tmp_path / "model.tflite"
     formats.get("litert").write(Order(network, file, shape, task.scale, "int8-full"))
@@ -164,9 +222,14 @@ def test_gradients_pass_and_what_is_learned_comes_back():
     plain = deploy(model, FORM)
     network = quantized(plain, images())
     network.compile(keras.optimizers.Adam(1e-3), "mse")
-    before = [w.copy() for w in plain.get_layer("conv_2").get_weights()]
+    names = ("conv_1", "conv_2")  # in float, and in integers
+
+    def weights():
+        return [w.copy() for name in names for w in plain.get_layer(name).get_weights()]
+
+    before = weights()
     network.fit(np.stack(images()), np.ones((6, 48, 48, 1)), epochs=2, verbose=0)
-    after = plain.get_layer("conv_2").get_weights()
+    after = weights()
     assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(after, before, strict=True))
     other = deploy(model, FORM)
     put_back(network, other)

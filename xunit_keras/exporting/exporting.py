@@ -342,9 +342,10 @@ def _metadata(model, scale, channels, color) -> dict[str, str]:
 def _write(subject: _Subject, path: Path, known: Format, precision: str) -> None:
     """Deploys a model for the engine of a format, and writes it."""
     form = known.precision(precision).form
-    deployed = deploy(subject.model, form)
+    images = list(subject.calibration()) if form.integers else []
+    deployed = deploy(subject.model, form, images)
     if form.integers:
-        deployed = quantized(deployed, subject.calibration())
+        deployed = quantized(deployed, images)
     deployed = subject.in_color(deployed)
     batch = deployed.input_shape[0]
     height, width = subject.size or (None, None)

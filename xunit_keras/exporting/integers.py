@@ -1,9 +1,11 @@
 """Networks whose corrections to an image are computed in 8-bit integers.
 
 What they correct stays in float: rounding the image itself, what it is enlarged to and
-the result to 256 values costs as much PSNR as all the rest.
+the result to 256 values costs as much PSNR as all the rest. So do the first convolution
+and what its unit makes of it: nothing else costs as much where it is rounded.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -20,6 +22,9 @@ _Pair = tuple[keras.KerasTensor, keras.KerasTensor]
 # Shares of a range that are tried as the range: the largest values are few, and what
 # they lose where they are cut may be less than what all others gain by finer steps.
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+
+# What weights multiply is taken to vary by at least this share of the mean of all.
+_DAMPING = 0.01
 
 
 class FakeQuantization(keras.layers.Layer):
@@ -102,17 +107,21 @@ class QuantizedConvolution(keras.layers.Layer):
         super().__init__(**kwargs)
         self.layer = layer
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether there is a kernel for each channel of the inputs."""
+        return isinstance(self.layer, keras.layers.DepthwiseConv2D)
+
     def call(self, inputs):
         layer = self.layer
-        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        axis = 2 if depthwise else 3
+        axis = 2 if self.depthwise else 3
         others = [a for a in range(4) if a != axis]
         limit = ops.stop_gradient(ops.max(ops.abs(layer.kernel), axis=others))
         limit = ops.maximum(limit, keras.config.epsilon())
         kernel = keras.quantizers.fake_quant_with_min_max_vars(
             layer.kernel, -limit, limit, narrow_range=True, axis=axis
         )
-        convolve = ops.depthwise_conv if depthwise else ops.conv
+        convolve = ops.depthwise_conv if self.depthwise else ops.conv
         outputs = convolve(
             inputs,
             kernel,
@@ -124,16 +133,87 @@ class QuantizedConvolution(keras.layers.Layer):
             outputs = outputs + layer.bias
         return layer.activation(outputs)
 
+    def moments(self, inputs) -> np.ndarray:
+        """How what the weights of a channel multiply goes together, summed up.
+
+        Args:
+            inputs: `(batch, height, width, channels)`.
+
+        Returns:
+            `(1, weights, weights)`, or `(channels, weights, weights)` of a depthwise
+            convolution.
+        """
+        layer = self.layer
+        patches = ops.image.extract_patches(
+            inputs,
+            layer.kernel_size,
+            layer.strides,
+            layer.dilation_rate,
+            layer.padding,
+            "channels_last",
+        )
+        if self.depthwise:
+            shape = (-1, math.prod(layer.kernel_size), inputs.shape[3])
+            patches = ops.transpose(ops.reshape(patches, shape), (2, 1, 0))
+        else:
+            shape = (1, -1, patches.shape[3])
+            patches = ops.swapaxes(ops.reshape(patches, shape), 1, 2)
+        return ops.convert_to_numpy(patches @ ops.swapaxes(patches, 1, 2))
+
+    def round(self, moments) -> None:
+        """Rounds the kernel, so that the results change the least.
+
+        Args:
+            moments: As the method of this name gives them, of many inputs.
+        """
+        kernel = ops.convert_to_numpy(self.layer.kernel)
+        axes = (2, 0, 1, 3) if self.depthwise else (3, 0, 1, 2)
+        turned = kernel.transpose(axes)
+        rows = _rounded_rows(turned.reshape(len(turned), -1), moments)
+        self.layer.kernel.assign(rows.reshape(turned.shape).transpose(np.argsort(axes)))
+
     def get_config(self):
         config = super().get_config()
         return {**config, "layer": keras.saving.serialize_keras_object(self.layer)}
 
 
+def _rounded_rows(rows, moments) -> np.ndarray:
+    """Rows of weights, each rounded to 255 values of which its largest is one.
+
+    After each weight those that follow are changed so that they make up for it, as far
+    as what they multiply goes together with what it multiplies.
+
+    Args:
+        rows: `(rows, weights)`.
+        moments: `(rows or 1, weights, weights)`, of what the weights multiply.
+
+    Reference:
+        Frantar, Ashkboos, Hoefler, Alistarh: GPTQ: Accurate Post-Training Quantization
+        for Generative Pre-trained Transformers, ICLR 2023.
+    """
+    count = rows.shape[1]
+    moments = moments.astype("float64")
+    least = np.trace(moments, axis1=1, axis2=2) / count
+    damping = _DAMPING * least + np.finfo("float32").tiny
+    inverse = np.linalg.inv(moments + damping[:, None, None] * np.eye(count))
+    share = np.linalg.cholesky(inverse).swapaxes(1, 2)
+    largest = np.abs(rows).argmax(axis=1)
+    limit = np.abs(rows).max(axis=1)
+    step = np.maximum(limit, keras.config.epsilon()) / 127
+    left, rounded = rows.astype("float64"), np.zeros(rows.shape)
+    for k in range(count):
+        integers = np.round(left[:, k] / step).clip(-127, 127)
+        rounded[:, k] = np.where(largest == k, rows[:, k], integers * step)
+        error = (left[:, k] - rounded[:, k]) / share[:, k, k]
+        left[:, k:] -= error[:, None] * share[:, k, k:]
+    return rounded
+
+
 def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
     """A network on the layers of another one, that rounds as integers would.
 
-    It rounds from the first layer that has weights to the last one. What the layers
-    learn in it, the other one has learned too.
+    It rounds from behind the first unit to the last layer that has weights. The kernels
+    are rounded already; what the layers learn in it, the other one has learned too.
 
     Args:
         plain: A functional model from one image to one image, as
@@ -141,11 +221,13 @@ def quantized(plain: keras.Model, images: Iterable[np.ndarray]) -> keras.Model:
         images: `(height, width, channels)` in [0, 1], as the network gets them, to
             tell the ranges of its values.
     """
-    rounding = _Rounding(_corrections(plain))
+    images = list(images)
+    rounding = _Rounding(*_corrections(plain))
     inputs = keras.Input(batch_shape=plain.input_shape, name="image")
     outputs = run_through(plain, inputs, rounding.operate)
     model = keras.Model(inputs, outputs, name=plain.name)
-    _measure_ranges(model, list(images))
+    _measure_ranges(model, images)
+    _round_kernels(model, images)
     return model
 
 
@@ -161,32 +243,51 @@ def _measure_ranges(model, images):
         layer.choose()
 
 
+def _round_kernels(model, images):
+    layers = [x for x in model.layers if isinstance(x, QuantizedConvolution)]
+    seen = keras.Model(model.input, {x.name: x.input for x in layers})
+    moments = {x.name: 0.0 for x in layers}
+    for image in images:
+        for name, inputs in seen(image[None]).items():
+            moments[name] += model.get_layer(name).moments(inputs)
+    for name, moment in moments.items():
+        model.get_layer(name).round(moment)
+
+
 class _Rounding:
     """Puts operations that round between those of a network.
 
     Args:
         corrections: The operations that are to work on integers.
+        first: Those among them that stay in float, as they see the image itself.
     """
 
-    def __init__(self, corrections: set[keras.Operation]):
-        self.corrections = corrections
+    def __init__(self, corrections: set[keras.Operation], first: set[keras.Operation]):
+        self.corrections, self.first = corrections, first
         self.count = 0
-        # By identity of the first: what is rounded and what it was before, and images
-        # and what they become.
+        # By identity of the first: what is rounded and what it was before, what is not
+        # and what it becomes; features in float.
         self.exact: dict[int, _Pair] = {}
-        self.images: dict[int, _Pair] = {}
+        self.rounded: dict[int, _Pair] = {}
+        self.floats: dict[int, keras.KerasTensor] = {}
 
     def operate(self, operation):
         if operation not in self.corrections:
             return operation
-        if _has_kernel(operation):
-            operation = QuantizedConvolution(operation, name=operation.name)
+        has_kernel, rounding = _has_kernel(operation), operation
+        if has_kernel and operation not in self.first:
+            rounding = QuantizedConvolution(operation, name=operation.name)
 
         def integers(*args, **kwargs):
+            leaves = keras.tree.flatten((args, kwargs))
+            in_float = not has_kernel and any(id(x) in self.floats for x in leaves)
+            if operation in self.first or in_float:
+                outputs = operation(*args, **kwargs)
+                self.floats[id(outputs)] = outputs
+                return outputs
             leaf = self._exact if _is_rectifier(operation) else self._rounded
             args, kwargs = keras.tree.map_structure(leaf, (args, kwargs))
-            outputs = operation(*args, **kwargs)
-            return self._round(outputs)
+            return self._round(rounding(*args, **kwargs))
 
         return integers
 
@@ -195,12 +296,13 @@ class _Rounding:
         return self.exact.get(id(leaf), (leaf, leaf))[1]
 
     def _rounded(self, leaf):
-        """A tensor that is rounded: of an image, this is the place to do it."""
+        """A tensor that is rounded: if it is in float, this is the place to do it."""
         if not isinstance(leaf, keras.KerasTensor) or id(leaf) in self.exact:
             return leaf
-        if id(leaf) not in self.images:
-            self.images[id(leaf)] = leaf, self._round(leaf, image=True)
-        return self.images[id(leaf)][1]
+        if id(leaf) not in self.rounded:
+            image = id(leaf) not in self.floats
+            self.rounded[id(leaf)] = leaf, self._round(leaf, image)
+        return self.rounded[id(leaf)][1]
 
     def _round(self, tensor, image=False):
         self.count += 1
@@ -229,8 +331,10 @@ class _Trace:
         self.operations = set(operations)
 
 
-def _corrections(plain: keras.Model) -> set[keras.Operation]:
-    """The operations from the first ones with weights to the last ones.
+def _corrections(
+    plain: keras.Model,
+) -> tuple[set[keras.Operation], set[keras.Operation]]:
+    """The operations from the first ones with weights to the last ones; the first.
 
     That is without what makes an image of an image before them, such as an
     interpolation, and what adds their result to it.
@@ -249,11 +353,14 @@ def _corrections(plain: keras.Model) -> set[keras.Operation]:
     run_through(plain, _Trace(), operate)
     learned = {x for x in sources if getattr(x, "weights", None)}
     needed = learned.union(*(sources[x] for x in learned))
-    return {x for x in needed if x in learned or sources[x] & learned}
+    corrections = {x for x in needed if x in learned or sources[x] & learned}
+    return corrections, {x for x in learned if not sources[x] & learned}
 
 
 def put_back(trained: keras.Model, plain: keras.Model) -> None:
     """Gives the convolutions of a plain network what they learned as integers."""
     for layer in trained.layers:
         if isinstance(layer, QuantizedConvolution):
-            plain.get_layer(layer.name).set_weights(layer.layer.get_weights())
+            layer = layer.layer
+        if layer.trainable_weights:
+            plain.get_layer(layer.name).set_weights(layer.get_weights())

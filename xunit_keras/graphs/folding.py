@@ -10,6 +10,7 @@ that an engine runs fastest.
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +42,10 @@ from xunit_keras.runtime.engines.base import Form
 # whose scale is nearly 0, and float32 loses nothing there.
 LARGEST_OFFSET = 3e4
 
-# Where the argument of the Gaussian gate ends if everything is an integer. What is
-# beyond weighs less than exp(-9) = 1e-4. Half the span of a ReLU6, which is free.
-GATE_LIMIT = 3.0
+# Where the argument of the Gaussian gate ends if everything is an integer: the less it
+# spans the finer are its steps, and what is beyond weighs less than exp(-6.25), half a
+# step of the gate. A ReLU6, which is free, cuts it off, at both ends of its half.
+GATE_LIMIT, _HALF = 2.5, 3.0
 
 # Names that Keras may give to the arithmetic that is added here. In a model from a file
 # there are such names too, and Keras does not know that they are taken.
@@ -64,7 +66,9 @@ _CONVOLUTIONS = (
 _NORMALIZATIONS = (layers.BatchNormalization, FusedBatchNormalization)
 
 
-def deploy(model: keras.Model, form: Form = _PLAIN) -> keras.Model:
+def deploy(
+    model: keras.Model, form: Form = _PLAIN, images: Iterable[np.ndarray] = ()
+) -> keras.Model:
     """Makes an equal model that an engine runs faster.
 
     The result is a functional model in float32, for inference, with weights of its
@@ -78,7 +82,9 @@ def deploy(model: keras.Model, form: Form = _PLAIN) -> keras.Model:
         model: A functional, sequential or built subclassed model. Layers of classes of
             your own are opened where that is possible, or else made again.
         form: What the engine runs fastest; with `integers`, and then alone, weights
-            below 1e-4 are not exact.
+            below 2e-3 are not exact.
+        images: `(height, width, channels)`, as the model gets them; with `integers`,
+            they tell how far its channels reach.
 
     Returns:
         A model with the input and output shapes and the name of `model`; single inputs
@@ -98,7 +104,7 @@ def deploy(model: keras.Model, form: Form = _PLAIN) -> keras.Model:
         lambda x: keras.Input(batch_shape=x.shape, dtype="float32", name=x.name),
         graph.input,
     )
-    builder = _Builder(form, data_format(graph))
+    builder = _Builder(form, data_format(graph), _reaches(graph, images))
     features = keras.tree.map_structure(_Feature, inputs)
     outputs = keras.tree.map_structure(builder.applied, builder.build(graph, features))
     return keras.Model(inputs, outputs, name=model.name)
@@ -138,11 +144,11 @@ class _Feature:
             return _Feature(self.source.then(scale, shift))
         return _Feature(self.source, scale, shift)
 
-    def equalize(self, spread) -> None:
-        """Divides the tensor by `spread` where a waiting convolution can take it."""
+    def equalize(self, reach) -> None:
+        """Divides the tensor by `reach` where a waiting convolution can take it."""
         if isinstance(self.source, _Waiting):
-            self.source = self.source.then(self.scale / spread, _ZERO)
-            self.scale = spread
+            self.source = self.source.then(self.scale / reach, _ZERO)
+            self.scale = reach
 
     def turn_positive(self, scale) -> None:
         """Makes `scale * self.scale` positive where a waiting convolution allows."""
@@ -153,11 +159,20 @@ class _Feature:
 
 
 class _Builder:
-    """Builds the layers of a model anew, in the form of an engine."""
+    """Builds the layers of a model anew, in the form of an engine.
 
-    def __init__(self, form: Form, data_format: str):
+    Args:
+        form: The form.
+        data_format: Where the channels of the model are.
+        reaches: How far the channels before units reach, by the unit.
+    """
+
+    def __init__(
+        self, form: Form, data_format: str, reaches: Mapping[XUnit, np.ndarray]
+    ):
         self.form = form
         self.data_format = data_format
+        self.reaches = reaches
         self.names = set()
 
     def build(self, graph, features):
@@ -341,8 +356,8 @@ class _Builder:
     def _xunit(self, unit, feature):
         if feature.shift.any():
             feature = _Feature(self.applied(feature))
-        if self.form.integers and unit.form == "standard":
-            feature.equalize(_spread(unit.input_norm))
+        if self.form.integers and unit in self.reaches:
+            feature.equalize(self.reaches[unit])
         seen, factor = self._before_depthwise(unit, feature)
         kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
         depthwise = self._waiting(unit.depthwise, seen, kernel)
@@ -350,20 +365,19 @@ class _Builder:
         depthwise = depthwise.then(*_scale_and_shift(unit.gate_norm))
         clips = self.form.integers and unit.gate == "gaussian"
         if clips:
-            depthwise = depthwise.then(_ONE, GATE_LIMIT)
+            depthwise = depthwise.then(np.float64(_HALF / GATE_LIMIT), _HALF)
             depthwise.config["activation"] = "relu6"
         d = self._tensor(_Feature(depthwise))
-        if clips:
-            d = d - GATE_LIMIT
         tensor = self._tensor(feature)
         if unit.gate == "sigmoid":
             gated = tensor * ops.sigmoid(d)
-        elif self.form.gate == "quotient":
+        elif clips:
+            # LiteRT has no negation of integers.
+            d = d - _HALF
+            gated = tensor * ops.exp(d * (-((GATE_LIMIT / _HALF) ** 2) * d))
+        else:
             # Where exp overflows to infinity, the quotient is the 0 it should be.
             gated = tensor / ops.exp(ops.square(d))
-        else:
-            # LiteRT has no negation of integers.
-            gated = tensor * ops.exp(d * (-1.0 * d))
         return _Feature(gated, feature.scale)
 
     def _before_depthwise(self, unit, feature):
@@ -417,11 +431,31 @@ def _config(operation) -> dict:
     return {name: changes.get(name, value) for name, value in config.items()}
 
 
-def _spread(norm) -> np.ndarray:
-    """How far the inputs of a normalization reach, by channel, but for rare ones."""
-    deviation = np.sqrt(_array(norm.moving_variance))
-    spread = np.abs(_array(norm.moving_mean)) + 4.0 * deviation
-    return np.maximum(spread, 1e-3 * spread.max() + 1e-12)  # Some channels are dead.
+def _reaches(graph, images) -> dict[XUnit, np.ndarray]:
+    """How far the channels before each unit reach on images, from 0."""
+    reaches: dict[XUnit, np.ndarray] = {}
+
+    def watched(operation):
+        def run(*args, **kwargs):
+            if type(operation) is XUnit:
+                _widen(reaches, operation, args[0])
+            elif (inner := opened(operation, args, kwargs)) is not None:
+                return run_through(inner, args[0], watched)
+            return operation(*args, **kwargs)
+
+        return run
+
+    for image in images:
+        run_through(graph, image[None], watched)
+    return reaches
+
+
+def _widen(reaches, unit, tensor) -> None:
+    others = [a for a in range(4) if a != channel_axis(unit.data_format, 4)]
+    reach = _array(ops.max(ops.abs(tensor), axis=others))
+    reach = np.maximum(reach, reaches.get(unit, 0.0))
+    # Some channels are dead.
+    reaches[unit] = np.maximum(reach, 1e-3 * reach.max() + 1e-12)
 
 
 def _offset(scale, shift) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from xunit_keras.runtime import engines
 
 _ENGINE = engines.get("litert")
 _QUANTIZED = replace(_ENGINE.form, quantizes=True)
-_INTEGERS = replace(_QUANTIZED, gate="product", integers=True)
+_INTEGERS = replace(_QUANTIZED, integers=True)
 
 
 def _write(order: Order) -> None:

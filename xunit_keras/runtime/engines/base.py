@@ -28,17 +28,15 @@ class Form:
         affine: How a scale and a shift by channel before a ReLU are computed: by
             adding shift over scale, the scale going into the next kernel, or by a
             1x1 depthwise convolution, which some engines fuse with the ReLU.
-        gate: The Gaussian gate as `x / exp(d^2)` or as `x * exp(-d^2)`.
         quantizes: The inputs of convolutions become 8-bit integers of one scale for
             all channels, so the normalizations that make the channels alike stay.
         integers: Everything becomes an 8-bit integer: a normalization is one operation,
-            the channels before a unit get the range that its normalization knows, the
-            argument of the Gaussian gate is clipped, and blocks are layers.
+            the channels before a unit get one range, the Gaussian gate is a product and
+            its argument clipped, and blocks are layers.
     """
 
     depthwise: Literal["auto", "native", "shifts", "blocks"] = "native"
     affine: Literal["add", "depthwise"] = "add"
-    gate: Literal["quotient", "product"] = "quotient"
     quantizes: bool = False
     integers: bool = False
 
