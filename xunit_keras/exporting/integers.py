@@ -143,14 +143,15 @@ class QuantizedConvolution(keras.layers.Layer):
             `(1, weights, weights)`, or `(channels, weights, weights)` of a depthwise
             convolution.
         """
+        import tensorflow as tf  # Keras' own multiplies by ones and zeros.
+
         layer = self.layer
-        patches = ops.image.extract_patches(
+        patches = tf.image.extract_patches(
             inputs,
-            layer.kernel_size,
-            layer.strides,
-            layer.dilation_rate,
-            layer.padding,
-            "channels_last",
+            (1, *layer.kernel_size, 1),
+            (1, *layer.strides, 1),
+            (1, *layer.dilation_rate, 1),
+            layer.padding.upper(),
         )
         if self.depthwise:
             shape = (-1, math.prod(layer.kernel_size), inputs.shape[3])
