@@ -123,9 +123,9 @@ def test_without_verification(denoiser, tmp_path):
 # ------------------------------------------------------------------------ faults
 
 
-def with_mirrored_border(model, form):
+def with_mirrored_border(model, form, images):
     """The first layer finds the mirrored image beyond the border, not zeros."""
-    deployed = deploy(model, form)
+    deployed = deploy(model, form, images)
     inside = slice(scale := scale_on(model, 8, 8), -scale)
     image = keras.Input((None, None, 1))
     wide = ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
@@ -133,7 +133,7 @@ def with_mirrored_border(model, form):
     return keras.Model(image, restored, name=model.name)
 
 
-def with_an_unfolded_channel(model, form):
+def with_an_unfolded_channel(model, form, images):
     """Scale and shift of a normalization are lost, in one channel."""
     spoilt = keras.models.clone_model(model)
     spoilt.set_weights(model.get_weights())
@@ -143,12 +143,12 @@ def with_an_unfolded_channel(model, form):
     for values, value in zip((gamma, beta, mean, variance), identity, strict=True):
         values[5] = value
     unit.gate_norm.set_weights([gamma, beta, mean, variance])
-    return deploy(spoilt, form)
+    return deploy(spoilt, form, images)
 
 
-def with_other_weights(model, form):
+def with_other_weights(model, form, images):
     other = as_trained(keras.models.clone_model(model), seed=9)
-    return deploy(other, form)
+    return deploy(other, form, images)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_what_is_out_of_tolerance_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def without_its_border(model, form):
-    deployed = deploy(model, form)
+def without_its_border(model, form, images):
+    deployed = deploy(model, form, images)
     image = keras.Input((None, None, 1))
     return keras.Model(image, deployed(image)[:, 1:, :, :], name=model.name)
 
