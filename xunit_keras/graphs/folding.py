@@ -104,7 +104,8 @@ def deploy(
         lambda x: keras.Input(batch_shape=x.shape, dtype="float32", name=x.name),
         graph.input,
     )
-    builder = _Builder(form, data_format(graph), _reaches(graph, images))
+    reaches = _reaches(graph, images if form.integers else ())
+    builder = _Builder(form, data_format(graph), reaches)
     features = keras.tree.map_structure(_Feature, inputs)
     outputs = keras.tree.map_structure(builder.applied, builder.build(graph, features))
     return keras.Model(inputs, outputs, name=model.name)
@@ -356,7 +357,7 @@ class _Builder:
     def _xunit(self, unit, feature):
         if feature.shift.any():
             feature = _Feature(self.applied(feature))
-        if self.form.integers and unit in self.reaches:
+        if unit in self.reaches:
             feature.equalize(self.reaches[unit])
         seen, factor = self._before_depthwise(unit, feature)
         kernel = _array(unit.depthwise.kernel) * factor.reshape(-1, 1)
