@@ -1,5 +1,6 @@
 """LiteRT files hold the operations and the integers that they promise."""
 
+import keras
 import numpy as np
 import pytest
 from networks import as_trained
@@ -85,6 +86,35 @@ def test_in_full_integers_only_the_image_and_the_first_unit_are_not(
     for name in FIRST:
         floats.remove(name)
     assert {*floats} - {"DELEGATE"} == EXACT[network] | {"DEQUANTIZE"}
+    # All of it in one piece, by the kernels that are fast.
+    assert [o["op_name"] for o in operations].count("DELEGATE") == 1
+
+
+def test_elus_of_a_network_of_ones_own_are_of_integers(tmp_path):
+    image = keras.Input((None, None, 1))
+    features = keras.layers.Conv2D(6, 3, padding="same")(image)
+    once = keras.layers.ELU()(features)
+    twice = keras.layers.ELU()(keras.layers.Conv2D(6, 3, padding="same")(once))
+    inner = keras.layers.Conv2D(6, 3, padding="same")(twice)
+    outputs = keras.layers.Conv2D(1, 3, padding="same")(inner + twice)
+    model = as_trained(keras.Model(image, outputs))
+    path = tmp_path / "model.tflite"
+    write(model, path, "tflite", "int8-full")
+    interpreter = Interpreter(str(path))
+    x = np.random.default_rng(0).random((1, 24, 20, 1), dtype="float32")
+    number = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(number, x.shape)
+    interpreter.allocate_tensors()
+    types = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
+    elus = [o for o in interpreter._get_ops_details() if o["op_name"] == "ELU"]
+    kinds = [[types[t] for t in (*o["inputs"], *o["outputs"])] for o in elus]
+    # The first stands before what is in integers.
+    assert kinds == [[np.float32] * 2, [np.int8] * 2]
+    interpreter.set_tensor(number, x)
+    interpreter.invoke()
+    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    expected = keras.ops.convert_to_numpy(model(x))
+    assert np.abs(result - expected).mean() < 0.02 * np.abs(expected).mean()
 
 
 @pytest.fixture(scope="module")

@@ -286,14 +286,14 @@ class _Rounding:
                 outputs = operation(*args, **kwargs)
                 self.floats[id(outputs)] = outputs
                 return outputs
-            leaf = self._exact if _is_rectifier(operation) else self._rounded
+            leaf = self._exact if _cuts_off(operation) else self._rounded
             args, kwargs = keras.tree.map_structure(leaf, (args, kwargs))
             return self._round(rounding(*args, **kwargs))
 
         return integers
 
     def _exact(self, leaf):
-        """What was rounded, before that: a rectifier is one with what precedes it."""
+        """What was rounded, before that: what cuts it off is one with what makes it."""
         return self.exact.get(id(leaf), (leaf, leaf))[1]
 
     def _rounded(self, leaf):
@@ -312,10 +312,10 @@ class _Rounding:
         return rounded
 
 
-def _is_rectifier(operation) -> bool:
-    """Whether it is a ReLU of its own, as a layer or an operation, that ends at 0."""
+def _cuts_off(operation) -> bool:
+    """Whether it is no more than an end at 0, or at -1 and 1, as integers may have."""
     plain = not any(getattr(operation, x, 0) for x in ("negative_slope", "threshold"))
-    return type(operation).__name__ in ("ReLU", "Relu", "Relu6") and plain
+    return plain and type(operation).__name__ in {"ReLU", "Relu", "Relu6", "HardTanh"}
 
 
 def _has_kernel(operation) -> bool:

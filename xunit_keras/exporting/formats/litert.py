@@ -41,6 +41,8 @@ def _write(order: Order) -> None:
     )
     if order.precision == "int8":
         _quantize_convolutions(order.path)
+    if order.precision == "int8-full":
+        _integer_elus(order.path)
 
 
 def _quantize_convolutions(path: Path) -> None:
@@ -58,6 +60,34 @@ def _quantize_convolutions(path: Path) -> None:
     quantizer.load_quantization_recipe(recipe)
     result = quantizer.quantize(enable_progress_report=False)
     path.write_bytes(bytes(result.quantized_model))
+
+
+def _integer_elus(path: Path) -> None:
+    """ELU of integers, which the converter would turn to float, and back to integers.
+
+    The runtime has one, with a table, and the gates are made with it.
+    """
+    tools = require("ai_edge_litert.tools.flatbuffer_utils", EXTRA)
+    model = tools.read_model(str(path))
+    (graph,) = model.subgraphs
+
+    def kind(operator) -> str:
+        return tools.opcode_to_name(model, operator.opcodeIndex)
+
+    def users(tensor) -> list:
+        return [operator for operator in graph.operators if tensor in operator.inputs]
+
+    makers = {operator.outputs[0]: operator for operator in graph.operators}
+    for elu in [operator for operator in graph.operators if kind(operator) == "ELU"]:
+        before, after = makers.get(elu.inputs[0]), users(elu.outputs[0])
+        if before is None or kind(before) != "DEQUANTIZE":
+            continue
+        if [kind(operator) for operator in after] == ["QUANTIZE"]:
+            elu.inputs, elu.outputs = before.inputs, after[0].outputs
+            graph.operators.remove(after[0])
+            if not users(before.outputs[0]):
+                graph.operators.remove(before)
+    tools.write_model(model, str(path))
 
 
 FORMAT = Format(
