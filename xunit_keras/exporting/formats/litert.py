@@ -69,24 +69,23 @@ def _integer_elus(path: Path) -> None:
     """
     tools = require("ai_edge_litert.tools.flatbuffer_utils", EXTRA)
     model = tools.read_model(str(path))
-    (graph,) = model.subgraphs
 
     def kind(operator) -> str:
         return tools.opcode_to_name(model, operator.opcodeIndex)
 
-    def users(tensor) -> list:
-        return [operator for operator in graph.operators if tensor in operator.inputs]
-
-    makers = {operator.outputs[0]: operator for operator in graph.operators}
-    for elu in [operator for operator in graph.operators if kind(operator) == "ELU"]:
-        before, after = makers.get(elu.inputs[0]), users(elu.outputs[0])
-        if before is None or kind(before) != "DEQUANTIZE":
-            continue
-        if [kind(operator) for operator in after] == ["QUANTIZE"]:
-            elu.inputs, elu.outputs = before.inputs, after[0].outputs
-            graph.operators.remove(after[0])
-            if not users(before.outputs[0]):
-                graph.operators.remove(before)
+    for graph in model.subgraphs:
+        operators = graph.operators
+        makers = {operator.outputs[0]: operator for operator in operators}
+        for elu in [operator for operator in operators if kind(operator) == "ELU"]:
+            before = makers.get(elu.inputs[0])
+            after = [x for x in operators if elu.outputs[0] in x.inputs]
+            if before is None or kind(before) != "DEQUANTIZE":
+                continue
+            if [kind(operator) for operator in after] == ["QUANTIZE"]:
+                elu.inputs, elu.outputs = before.inputs, after[0].outputs
+                operators.remove(after[0])
+                if not any(before.outputs[0] in x.inputs for x in operators):
+                    operators.remove(before)
     tools.write_model(model, str(path))
 
 
