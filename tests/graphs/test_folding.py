@@ -11,6 +11,7 @@ from networks import as_trained, noisy, without_dead_channels
 import xunit_keras
 from xunit_keras.graphs import folding
 from xunit_keras.graphs.folding import deploy
+from xunit_keras.graphs.receptive_field import receptive_field
 from xunit_keras.runtime.engines import ENGINES
 from xunit_keras.runtime.engines.base import Form
 
@@ -108,6 +109,13 @@ def test_the_form_for_integers_differs_by_the_clipped_gate_alone(name, monkeypat
     units = [u for u in model.layers if isinstance(u, xunit_keras.XUnit)]
     if not any(unit.gate == "gaussian" for unit in units):
         np.testing.assert_allclose(run(deployed, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_form_for_integers_looks_as_far():
+    model = as_trained(xunit_keras.xdncnn(depth=3, filters=4))
+    for form in FORMS.values():
+        deployed = deploy(model, dataclasses.replace(form, integers=True))
+        assert receptive_field(deployed) == receptive_field(model)
 
 
 @pytest.mark.parametrize("form", ["standard", "slim"])

@@ -60,9 +60,10 @@ _ALONG_AN_AXIS = (
 )
 # Classes of the graph nodes that `keras.ops` and operators on tensors leave.
 _POINTWISE_OPERATIONS = frozenset(
-    "Absolute Add Cast Clip ConvertToTensor Divide Elu Exp Gelu HardSigmoid LeakyRelu "
-    "Log Maximum Minimum Multiply Negative Power Reciprocal Relu Relu6 Rsqrt Sigmoid "
-    "Silu Softplus Sqrt Square Subtract Tanh TrueDivide".split()
+    "Absolute Add Cast Celu Clip ConvertToTensor Divide Elu Exp Gelu HardSigmoid "
+    "HardSilu HardTanh LeakyRelu Log Maximum Minimum Multiply Negative Power "
+    "Reciprocal Relu Relu6 Rsqrt Selu Sigmoid Silu Softplus Sqrt Square Subtract Tanh "
+    "TrueDivide".split()
 )
 # How far from a sample, in pixels of its input, the kernel of an interpolation reaches.
 _SUPPORTS = {
