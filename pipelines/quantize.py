@@ -6,8 +6,8 @@ A network whose values are rounded to 256 steps as an afterthought loses more th
 that has learned with them. The training is one like any other, from the model's weights
 and on its task; what it ends with is written as `model-int8.tflite` into the folder of
 the run, and scored there beside the model itself. With --release the file stands in the
-model's folder too, if it loses no more than exports may, and `xunit-keras export -f
-litert --precision int8-full` gives it out.
+model's folder too, and the training on its card, if it loses no more than exports may,
+and `xunit-keras export -f litert --precision int8-full` gives it out.
 """
 
 import dataclasses
@@ -161,8 +161,9 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__)
     quantize(command)
     if command.release:
-        file = configuration(command).out / QUANTIZED_FILE
-        lost = keep_quantized(command.model, file).psnr_lost
+        out = configuration(command).out
+        stage = card(out / "model").stages[-1]
+        lost = keep_quantized(command.model, out / QUANTIZED_FILE, stage).psnr_lost
         print(f"{QUANTIZED_FILE} of {command.model}: {lost:.3f} dB lost.")
 
 

@@ -23,15 +23,19 @@ def test_integers_that_lose_too_much_are_refused(folder, tmp_path):
     other = xunit_keras.xespcn_s(scale=4)  # without the weights of the model
     write(other, tmp_path / "other.tflite", *exporting.QUANTIZED)
     with pytest.raises(ValueError, match="in int8-full it loses, in dB, "):
-        keep_quantized(folder, tmp_path / "other.tflite")
+        keep_quantized(folder, tmp_path / "other.tflite", {})
     assert not (folder / QUANTIZED_FILE).exists()
+    assert not models.card(folder).integers
 
 
 def test_integers_that_were_trained_are_given_out(folder, tmp_path):
     trained = tmp_path / "trained.tflite"
-    lost = keep_quantized(folder, trained).psnr_lost
+    stage = {"command": "python pipelines/quantize.py --model small", "steps": 20}
+    lost = keep_quantized(folder, trained, stage).psnr_lost
     assert lost < 0.1
-    assert models.card(folder).sha256[QUANTIZED_FILE] == models.sha256(trained)
+    known = models.card(folder)
+    assert known.sha256[QUANTIZED_FILE] == models.sha256(trained)
+    assert known.integers == {**stage, "psnr_lost": round(lost, 3)}
     given = tmp_path / "given.tflite"
     found = xunit_keras.export(folder, given, "tflite", "int8-full")
     assert found.psnr_lost == pytest.approx(lost)

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 from xunit_keras.atomic import replacing
 from xunit_keras.exporting.exporting import QUANTIZED, Verification, export, verify
@@ -35,12 +36,13 @@ def write_ready(folder: Path) -> Verification:
     return verification
 
 
-def keep_quantized(name: str | Path, file: Path) -> Verification:
+def keep_quantized(name: str | Path, file: Path, stage: dict[str, Any]) -> Verification:
     """Puts a model in 8-bit integers, trained as such, beside the model itself.
 
     Args:
         name: A released model, or a folder laid out like one.
         file: What pipelines/quantize.py wrote.
+        stage: The training behind it, for the card.
 
     Returns:
         How the file differs from the Keras model.
@@ -52,12 +54,13 @@ def keep_quantized(name: str | Path, file: Path) -> Verification:
     verification = verify(name, file, *QUANTIZED)
     with replacing(path) as partial:
         shutil.copyfile(file, partial)
-    _note(path)
+    lost = round(verification.psnr_lost, 3)
+    _note(path, integers={**stage, "psnr_lost": lost})
     return verification
 
 
-def _note(path: Path) -> None:
-    """Notes a file of a model on the card beside it."""
+def _note(path: Path, **known: Any) -> None:
+    """Notes a file of a model, and what is known of it, on the card beside it."""
     card = Card.read(path.parent)
     digests = {**card.sha256, path.name: sha256(path)}
-    dataclasses.replace(card, sha256=digests).write(path.parent)
+    dataclasses.replace(card, sha256=digests, **known).write(path.parent)

@@ -51,6 +51,8 @@ class Card:
         quality: For JPEG: the quality, or the two ends of the range, in 1..100.
         data: What it was trained on.
         stages: The trainings that it went through, with command and recipe.
+        integers: The training of its file in 8-bit integers, where there is one: as
+            one of `stages`, with the dB that the file loses (`psnr_lost`).
         scores: What it reaches, each with its protocol.
         license: Of the weights.
         data_terms: What those who published the training data say of its use.
@@ -76,6 +78,7 @@ class Card:
     quality: tuple[int, ...] = ()
     data: tuple[str, ...] = ()
     stages: tuple[dict[str, Any], ...] = ()
+    integers: dict[str, Any] = field(default_factory=dict)
     scores: tuple[dict[str, Any], ...] = ()
     license: str = ""
     data_terms: str = ""
