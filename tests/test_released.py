@@ -99,6 +99,7 @@ def test_cards_are_complete(name):
         ("xdncnn-color-blind", 5, 3),
         ("xdncnn-color-blind", 15, 3),
         ("xdncnn-color-blind", 25, 3),
+        ("xdncnn-gray-blind", 25, 3),
         ("xdncnn-gray-sigma25", 25, 3),
         ("xdncnn-gray-sigma50", 50, 5),
         ("xderain", 0, 3),
