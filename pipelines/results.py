@@ -156,13 +156,13 @@ def page(config: Config) -> str:
             lines += illustration(task)
     lines += ["## How the released models were trained", ""]
     for name in models.list_models():
-        known = models.card(name)
-        stages = known.stages
+        card = models.card(name)
+        stages = card.stages
         hours = sum(stage["seconds"] for stage in stages) / 3600
         steps = sum(stage["steps"] for stage in stages)
         machines = ", ".join(dict.fromkeys(stage["machine"] for stage in stages))
         lines += [f"`{name}`: {steps:,} steps, {hours:.1f} h, {machines}.", "", "```sh"]
-        trainings = [*stages, known.integers] if known.integers else stages
+        trainings = filter(None, (*stages, card.integers))
         lines += [*(stage["command"] for stage in trainings), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
