@@ -88,6 +88,10 @@ class Config:
     """Odd side of the depthwise kernels of the activations, of networks with XUnit.
     Default: the builder's."""
 
+    skips: bool = False
+    """Each convolution but the first and the last adds to what it gets, in networks
+    that may have it so."""
+
     init: str | None = None
     """Start from these weights: a released model, the model/ of a run, or a .weights.h5
     file. Their shapes must fit: a network for one noise level may start from one for
@@ -214,6 +218,7 @@ class Config:
             depth=self.depth,
             filters=self.filters,
             kernel_size=self.kernel_size,
+            skips=self.skips or None,
             residual=self.residual if says_residual else None,
         )
 

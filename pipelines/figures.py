@@ -50,7 +50,7 @@ from xunit_keras.tasks import Example, Task
 from xunit_keras.tasks.denoise import Denoise
 
 # What trainings may differ in and still be compared: what is drawn, not how.
-_NETWORK = ("model", "depth", "filters", "kernel_size", "out", "data_root")
+_NETWORK = ("model", "depth", "filters", "kernel_size", "skips", "out", "data_root")
 # Photographs of the sample on which tasks are shown.
 _SHOWN = {"denoise": "chelsea", "derain": "rocket", "sr": "astronaut", "jpeg": "coffee"}
 

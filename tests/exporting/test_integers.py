@@ -105,8 +105,8 @@ def test_the_image_itself_is_not_rounded(network):
     assert np.ptp(np.asarray(plain(image))) > 0.5
 
 
-def test_all_that_convolutions_and_gates_take_is_rounded_but_the_first():
-    model = deploy(as_trained(xunit_keras.xdncnn(depth=3, filters=4)), FORM)
+def what_takes_what(network):
+    """Pairs of an operation's kind, whose results another takes, and the other's."""
     seen = set()
 
     def operate(operation):
@@ -118,7 +118,13 @@ def test_all_that_convolutions_and_gates_take_is_rounded_but_the_first():
 
         return kinds
 
-    run_through(quantized(model, images()), "InputLayer", operate)
+    rounded = quantized(deploy(as_trained(network), FORM), images())
+    run_through(rounded, "InputLayer", operate)
+    return seen
+
+
+def test_all_that_convolutions_and_gates_take_is_rounded_but_the_first():
+    seen = what_takes_what(xunit_keras.xdncnn(depth=3, filters=4))
     rounding = "FakeQuantization"
     assert {pair for pair in seen if rounding not in pair} == {
         ("InputLayer", "Conv2D"),
@@ -129,6 +135,13 @@ def test_all_that_convolutions_and_gates_take_is_rounded_but_the_first():
     assert {"QuantizedConvolution", "ZeroPadding2D", "Add", "Elu", "Multiply"} < {
         kind for source, kind in seen if source == rounding
     }
+
+
+def test_sums_of_features_take_integers():
+    network = xunit_keras.xespcn(scale=2, depth=3, filters=4, skips=True)
+    taken = {source for source, kind in what_takes_what(network) if kind == "Add"}
+    # The others are the correction and the enlarged image, at the end.
+    assert taken == {"FakeQuantization", "DepthToSpace", "BicubicUpsampling"}
 
 
 @pytest.mark.parametrize("depthwise", [False, True])

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from networks import as_trained
 
 import xunit_keras as xk
 from xunit_keras.graphs.counting import multiply_adds
@@ -390,6 +391,26 @@ def test_sizes_of_the_fast_family(build, scale, parameters, macs):
     outputs = keras.Model(model.input, model.get_layer("xunit_1").output)(image)
     assert outputs.shape[1:3] == (7, 5)
     assert model(image).shape == (1, 7 * scale, 5 * scale, 1)
+
+
+@pytest.mark.parametrize("builder", [xk.espcn, xk.xespcn])
+def test_skips_pass_on_what_a_convolution_gets(builder):
+    skipping = as_trained(builder(depth=3, filters=4, skips=True))
+    plain = as_trained(builder(depth=3, filters=4))
+    short = builder(depth=1, filters=4)
+    for model in (skipping, plain):
+        for i in (2, 3):
+            conv = model.get_layer(f"conv_{i}")
+            conv.set_weights([np.zeros(w.shape) for w in conv.get_weights()])
+    names_of = {"conv_1": "conv_1", "conv_2": "conv_4"}
+    for layer in short.layers:
+        if layer.weights:
+            same = names_of.get(layer.name, layer.name)
+            layer.set_weights(skipping.get_layer(same).get_weights())
+    image = random_images(1, 9, 7, 1)
+    expected = np.asarray(short(image))
+    np.testing.assert_allclose(skipping(image), expected, atol=1e-6)
+    assert np.abs(plain(image) - expected).max() > 1e-3
 
 
 def test_builders_take_keywords_only():

@@ -78,6 +78,10 @@ def test_steps_come_in_whole_rounds():
         (Config("denoise", model="convnet", channels=3), {"channels": 3}),
         (Config("sr", scale=2), {"scale": 2, "residual": True}),
         (
+            Config("sr", scale=2, model="espcn", depth=3, skips=True),
+            {"scale": 2, "depth": 3, "skips": True},
+        ),
+        (
             Config("sr", scale=2, model="srcnn", residual=False),
             {"scale": 2, "residual": False},
         ),
@@ -114,6 +118,7 @@ def test_what_the_builder_is_given(config, arguments):
         (Config("sr", filters=8), "'xsrcnn_f' has no `filters`"),
         (Config("denoise", model="dncnn", kernel_size=5), "has no `kernel_size`"),
         (Config("denoise", residual=False), "'xdncnn' has no `residual`"),
+        (Config("denoise", skips=True), "'xdncnn' has no `skips`"),
         (Config("denoise", depth=0), "`depth` must be positive"),
         (Config("denoise", kernel_size=-1), "`kernel_size` must be positive"),
         (Config("denoise", steps=0), "`steps` must be positive"),
@@ -187,6 +192,7 @@ FIELDS = {
     "depth": _integers,
     "filters": _integers,
     "kernel_size": _integers,
+    "skips": st.booleans(),
     "init": _maybe(_names),
     "data": st.lists(_names, max_size=3).map(tuple),
     "shrink": _maybe(st.lists(_floats, max_size=3).map(tuple)),

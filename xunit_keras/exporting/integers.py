@@ -281,7 +281,8 @@ class _Rounding:
 
         def integers(*args, **kwargs):
             leaves = keras.tree.flatten((args, kwargs))
-            in_float = not has_kernel and any(id(x) in self.floats for x in leaves)
+            in_float = any(id(x) in self.floats for x in leaves)
+            in_float = in_float and not (has_kernel or _is_sum(operation))
             if operation in self.first or in_float:
                 outputs = operation(*args, **kwargs)
                 self.floats[id(outputs)] = outputs
@@ -323,6 +324,11 @@ def _has_kernel(operation) -> bool:
     if type(operation) is keras.layers.DepthwiseConv2D:
         return operation.depth_multiplier == 1
     return type(operation) in (keras.layers.Conv2D, LargeKernelDepthwiseConv2D)
+
+
+def _is_sum(operation) -> bool:
+    """Whether it adds features. Were one in float, so were all that is added to it."""
+    return type(operation).__name__ == "Add"
 
 
 class _Trace:

@@ -22,6 +22,7 @@ def espcn(
     depth: int = 4,
     filters: int = 16,
     first_kernel: int = 5,
+    skips: bool = False,
     channels: int = 1,
     scale: int = 3,
     weights: str | None = None,
@@ -37,6 +38,8 @@ def espcn(
             kernels of `first_kernel`, the others 3x3.
         filters: Filters of all convolutions but the last.
         first_kernel: Side of the kernels of the first convolution.
+        skips: Whether each convolution from the second to the one before the last
+            adds to what it gets, after its activation.
         channels: Channels of the image, 1 for Y and 3 for RGB.
         scale: An integer of at least 2.
         weights: None, the name of a released model, or a `.weights.h5` file.
@@ -68,6 +71,7 @@ def espcn(
         depth=depth,
         filters=filters,
         first_kernel=first_kernel,
+        skips=skips,
         channels=channels,
         scale=scale,
         weights=weights,
@@ -76,7 +80,16 @@ def espcn(
 
 
 def subpixel(
-    activation, *, depth, filters, first_kernel, channels, scale, weights, name
+    activation,
+    *,
+    depth,
+    filters,
+    first_kernel,
+    skips,
+    channels,
+    scale,
+    weights,
+    name,
 ) -> keras.Model:
     """ESPCN's frame, with any activation.
 
@@ -85,6 +98,7 @@ def subpixel(
         depth: See `espcn`.
         filters: See `espcn`.
         first_kernel: See `espcn`.
+        skips: See `espcn`.
         channels: See `espcn`.
         scale: See `espcn`.
         weights: See `espcn`.
@@ -98,7 +112,8 @@ def subpixel(
     x = conv(filters, first_kernel, "conv_1", ZeroMeanHeNormal())(image)
     x = activation(1)(x)
     for i in range(2, depth + 1):
-        x = activation(i)(conv(filters, 3, f"conv_{i}")(x))
+        features = activation(i)(conv(filters, 3, f"conv_{i}")(x))
+        x = keras.layers.Add(name=f"sum_{i}")([x, features]) if skips else features
     last = conv(
         int(scale) ** 2 * channels,
         3,

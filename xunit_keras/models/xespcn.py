@@ -14,6 +14,7 @@ def xespcn(
     filters: int = 16,
     kernel_size: int = 5,
     first_kernel: int = 5,
+    skips: bool = False,
     gate: str = "gaussian",
     form: str = "slim",
     channels: int = 1,
@@ -31,6 +32,7 @@ def xespcn(
         filters: See `espcn`.
         kernel_size: Odd side of the depthwise kernels of the activations.
         first_kernel: See `espcn`.
+        skips: See `espcn`.
         gate: Gate of the activations, see `XUnit`.
         form: Form of the activations, see `XUnit`. The slim one, which is cheaper, is
             better here too.
@@ -55,6 +57,7 @@ def xespcn(
         depth=depth,
         filters=filters,
         first_kernel=first_kernel,
+        skips=skips,
         channels=channels,
         scale=scale,
         weights=weights,
@@ -113,8 +116,9 @@ def xespcn_m(
 ) -> keras.Model:
     """The medium xESPCN, at most 43,000 parameters for Y at scales 2 to 4.
 
-    24 filters and slim 5x5 activations after seven convolutions. The arguments, the
-    result and the errors are those of `xespcn_s`.
+    24 filters and slim 5x5 activations after seven convolutions, of which all but the
+    first add to what they get. The arguments, the result and the errors are those of
+    `xespcn_s`.
 
     Example:
         >>> model = xunit_keras.xespcn_m(scale=3)
@@ -125,6 +129,7 @@ def xespcn_m(
         depth=7,
         filters=24,
         first_kernel=3,
+        skips=True,
         channels=channels,
         scale=scale,
         weights=weights,
