@@ -281,8 +281,8 @@ class _Rounding:
 
         def integers(*args, **kwargs):
             leaves = keras.tree.flatten((args, kwargs))
-            in_float = any(id(x) in self.floats for x in leaves)
-            in_float = in_float and not (has_kernel or _is_sum(operation))
+            rounds = has_kernel or _is_sum(operation)
+            in_float = not rounds and any(id(x) in self.floats for x in leaves)
             if operation in self.first or in_float:
                 outputs = operation(*args, **kwargs)
                 self.floats[id(outputs)] = outputs
