@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.configuration import Resolved
 from pipelines.initializing import start_from
+from pipelines.teaching import taught
 from xunit_keras.layers import FusedBatchNormalization, XUnit
 from xunit_keras.losses import CenterMeanAbsoluteError, CenterMeanSquaredError
 from xunit_keras.models import registry
@@ -53,6 +54,8 @@ def compiled(config: Resolved, network: Blueprint) -> keras.Model:
     """A network with its optimizer and its loss, to train with the policy asked for."""
     with _policy(config.precision):
         model = network.build()
+        if config.teacher:
+            model = taught(model, config.teacher, config.target)
         for norm in normalizations(model):
             norm.statistics_fixed = config.fix_statistics
         # A short run cannot afford to average over the last thousand steps.

@@ -98,6 +98,11 @@ class Config:
     another. Of a model, kernels may have another side, and the last convolution other
     outputs, as a pixel shuffle by another factor needs."""
 
+    teacher: str | None = None
+    """Learn what this network makes of the degraded patches, in place of the
+    photographs: a released model, or the model/ of a run, that is better than the one
+    to train. Its task, factor and channels must be the same (see docs/training.md)."""
+
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""
 

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import keras
@@ -201,8 +202,12 @@ def card(config: Resolved, network: Blueprint, steps: int, seconds: float) -> Ca
         "seconds": round(seconds),
         "machine": f"{machine()}, {keras.config.backend()} backend",
     }
-    before = find_card(config.init) if config.init else None
-    data = dict.fromkeys((*(before.data if before else ()), *config.data))
+    before, teacher = (
+        find_card(source) if source else None
+        for source in (config.init, config.teacher)
+    )
+    learned = [known.data for known in (before, teacher) if known]
+    data = dict.fromkeys(chain(*learned, config.data))
     return Card(
         name=config.out.name,
         network=network.name,

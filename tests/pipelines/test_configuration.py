@@ -194,6 +194,7 @@ FIELDS = {
     "kernel_size": _integers,
     "skips": st.booleans(),
     "init": _maybe(_names),
+    "teacher": _maybe(_names),
     "data": st.lists(_names, max_size=3).map(tuple),
     "shrink": _maybe(st.lists(_floats, max_size=3).map(tuple)),
     "streaks": _maybe(_names),

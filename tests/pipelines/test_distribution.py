@@ -258,6 +258,15 @@ def test_two_processes_train_like_one(alone, together):
     assert_like(together, alone)
 
 
+@pytest.mark.slow
+def test_two_processes_learn_from_a_teacher_like_one(tmp_path):
+    flags = (*STEPS, "--teacher", "xnet-100k-sigma25")
+    trained([start(tmp_path / "alone", *flags)])
+    (tmp_path / "together").mkdir()
+    trained(start_two(tmp_path / "together" / "run", *flags))
+    assert_like(tmp_path / "together" / "run", tmp_path / "alone")
+
+
 def after_a_round(processes, out):
     """Waits for the first checkpoint."""
     deadline = time.monotonic() + 300
