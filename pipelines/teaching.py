@@ -3,9 +3,12 @@
 What a degradation has taken away cannot be known, so photographs are noisy targets.
 What a better network makes of the degraded patch is near the mean of all photographs
 that it may come from, which is all there is to learn, and has little of that noise.
+Better than a network is its mean over the eight orientations of an image: the teacher
+sees each patch in one of them, and the student learns the mean.
 """
 
 import keras
+from keras import ops
 
 from pipelines import distribution
 from xunit_keras import zoo
@@ -15,6 +18,15 @@ from xunit_keras.tasks import Task
 
 # Height and width of the image that tells by what factor a network enlarges.
 _PROBE = (24, 36)
+
+# Together they make the eight orientations of a square. Rain falls: it is mirrored left
+# to right, and not turned over.
+_REFLECTIONS = (
+    lambda patches: ops.flip(patches, 2),
+    lambda patches: ops.flip(patches, 1),
+    lambda patches: ops.swapaxes(patches, 1, 2),
+)
+_OF_RAIN = _REFLECTIONS[:1]
 
 
 def taught(model: keras.Model, source: str, task: Task) -> keras.Model:
@@ -38,13 +50,25 @@ def taught(model: keras.Model, source: str, task: Task) -> keras.Model:
         teacher = zoo.load(source)
     teacher.trainable = False
     _check(teacher, source, task)
+    reflections = _OF_RAIN if task.needs_overlays else _REFLECTIONS
 
     class Student(keras.Model):
         def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
-            y = teacher(x, training=False)
+            seen = teacher(_reflected(x, reflections), training=False)
+            y = _reflected(seen, reflections, back=True)
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     return Student(model.input, model.output, name=model.name)
+
+
+def _reflected(patches, reflections, back=False):
+    """Square patches, each by the reflections that its place in the batch says."""
+    places = ops.arange(ops.shape(patches)[0])
+    steps = list(enumerate(reflections))
+    for bit, reflect in reversed(steps) if back else steps:
+        chosen = ops.reshape(places // 2**bit % 2 == 1, (-1, 1, 1, 1))
+        patches = ops.where(chosen, reflect(patches), patches)
+    return patches
 
 
 def _check(teacher: keras.Model, source: str, task: Task) -> None:

@@ -148,6 +148,15 @@ def test_a_card_says_where_the_weights_came_from(config):
     assert known.data_terms == f"{sets}: published for research"
 
 
+def test_a_card_says_what_the_teacher_had_learned_from(config):
+    config = dataclasses.replace(config, teacher="xespcn-l-x4")
+    known = keeping.card(config, building.blueprint(config), 60, 1.0)
+    (stage,) = known.stages  # Those of the teacher are on its own card.
+    assert stage["recipe"]["teacher"] == "xespcn-l-x4"
+    assert known.data == (*card("xespcn-l-x4").data, "sample")
+    assert "t91" in known.data_terms
+
+
 def test_a_network_of_ones_own_is_named_in_its_card(config):
     network = Blueprint("searched", {"kernels": [3, 3]}, lambda: None)
     known = keeping.card(config, network, 60, 1.0)

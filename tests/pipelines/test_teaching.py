@@ -13,9 +13,30 @@ from xunit_keras import zoo
 from xunit_keras.runtime.models import Card
 
 
-def images(seed, scale=1):
-    sides = (4, 16 * scale, 12 * scale, 1)
+def images(seed, count=10, side=16, channels=1):
+    sides = (count, side, side, channels)
     return np.random.default_rng(seed).random(sides).astype("float32")
+
+
+MIRROR, TURN_OVER, TRANSPOSE = (
+    lambda image: image[:, ::-1],
+    lambda image: image[::-1],
+    lambda image: image.transpose(1, 0, 2),
+)
+
+
+def made_by(teacher, patches, reflections=(MIRROR, TURN_OVER, TRANSPOSE)):
+    """What the teacher makes of each patch, in the orientation of its place."""
+    made = []
+    for place, patch in enumerate(patches):
+        chosen = [move for bit, move in enumerate(reflections) if place >> bit & 1]
+        for move in chosen:
+            patch = move(patch)
+        patch = teacher(patch[None].copy()).numpy()[0]
+        for move in reversed(chosen):
+            patch = move(patch)
+        made.append(patch)
+    return np.stack(made)
 
 
 def saved(model, folder, task="denoise"):
@@ -42,15 +63,31 @@ def test_what_the_teacher_makes_is_what_is_learned(teacher):
     model, folder = teacher
     noisy, clean = images(1), images(2)
     ours = student(folder)
-    expected = np.mean((ours(noisy).numpy() - model(noisy).numpy()) ** 2)
+    expected = np.mean((ours(noisy).numpy() - made_by(model, noisy)) ** 2)
     assert ours.test_on_batch(noisy, clean) == pytest.approx(expected, rel=1e-5)
+    # It is not what it makes of them as they are.
+    plain = np.mean((ours(noisy).numpy() - model(noisy).numpy()) ** 2)
+    assert plain != pytest.approx(expected, rel=1e-3)
+
+
+def test_rain_is_not_turned_over(tmp_path):
+    arguments = {"depth": 3, "filters": 4, "kernel_size": 3}
+    model = as_trained(xunit_keras.xderain(**arguments))
+    folder = saved(model, tmp_path / "model", "derain")
+    config = Config("derain", teacher=folder, data=("sample",), **arguments)
+    config = resolve(config)
+    ours = building.compiled(config, building.blueprint(config))
+    rainy, clean = images(1, channels=3), images(2, channels=3)
+    made = [made_by(model, pair, [MIRROR]) for pair in np.split(rainy, 5)]
+    expected = np.mean((ours(rainy).numpy() - np.concatenate(made)) ** 2)
+    assert ours.test_on_batch(rainy, clean) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_who_knows_all_that_the_teacher_does_has_nothing_to_learn(teacher, precision):
     _, folder = teacher
     given = {"init": folder, "fix_statistics": True, "precision": precision}
-    noisy, clean = images(1), images(2)
+    noisy, clean = images(1, count=1), images(2, count=1)  # In its first orientation.
     loss = student(folder, **given).train_on_batch(noisy, clean)
     assert loss < (1e-12 if precision == "float32" else 1e-4)
     assert student(None, **given).train_on_batch(noisy, clean) > 1e-2
@@ -94,8 +131,8 @@ def test_a_network_that_enlarges_learns_from_another_one(tmp_path):
     config = Config("sr", scale=3, model="xsrcnn_f", teacher=folder, loss="mae")
     config = resolve(dataclasses.replace(config, data=("sample",)))
     ours = building.compiled(config, building.blueprint(config))
-    small, clean = images(1), images(2, scale=3)
-    expected = np.mean(np.abs(ours(small).numpy() - large(small).numpy()))
+    small, clean = images(1), images(2, side=48)
+    expected = np.mean(np.abs(ours(small).numpy() - made_by(large, small)))
     assert ours.test_on_batch(small, clean) == pytest.approx(expected, rel=1e-5)
 
 
