@@ -101,7 +101,7 @@ class Config:
     teacher: str | None = None
     """Learn what this network makes of the degraded patches, in place of the
     photographs: a released model, or the model/ of a run, that is better than the one
-    to train. Its task, factor and channels must be the same (see docs/training.md)."""
+    to train, for the same task, factor, channels and levels (see docs/training.md)."""
 
     data: tuple[str, ...] = ()
     """Published sets, folders, TensorFlow Datasets names, or sample."""

@@ -43,7 +43,7 @@ def taught(model: keras.Model, source: str, task: Task) -> keras.Model:
 
     Raises:
         ValueError: There is no such source, it is damaged, or it is for another task,
-            factor or number of channels.
+            factor, number of channels, or level of noise or JPEG.
     """
     # Its weights do not change: every process has them for itself.
     with distribution.alone():
@@ -83,4 +83,13 @@ def _check(teacher: keras.Model, source: str, task: Task) -> None:
             raise ValueError(
                 f"The teacher must have the {what} of the training, {wanted!r}. "
                 f"Received: teacher={source!r}, of {given!r}"
+            )
+    for name in task.settings():
+        known, asked = getattr(card, name, None), getattr(task, name)
+        if not known or not isinstance(asked, tuple):
+            continue
+        if min(asked) < min(known) or max(asked) > max(known):
+            raise ValueError(
+                f"The teacher must know every `{name}` of the training, {asked}. "
+                f"Received: teacher={source!r}, of {known}"
             )
