@@ -202,10 +202,8 @@ def card(config: Resolved, network: Blueprint, steps: int, seconds: float) -> Ca
         "seconds": round(seconds),
         "machine": f"{machine()}, {keras.config.backend()} backend",
     }
-    before, teacher = (
-        find_card(source) if source else None
-        for source in (config.init, config.teacher)
-    )
+    before = find_card(config.init) if config.init else None
+    teacher = find_card(config.teacher) if config.teacher else None
     learned = [known.data for known in (before, teacher) if known]
     data = dict.fromkeys(chain(*learned, config.data))
     return Card(
